@@ -1,0 +1,1 @@
+"""What every layer may use: errors, the patch grid, the change mask, optional imports."""

@@ -1,0 +1,1 @@
+"""Event-camera recordings: the stream type, file readers, windows, procedural scenes."""
