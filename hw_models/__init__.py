@@ -1,0 +1,1 @@
+"""Energy, latency and power of a run from its operation counts."""
