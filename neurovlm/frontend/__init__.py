@@ -1,0 +1,1 @@
+"""The event frontend and STTF's change detector as spiking graphs."""

@@ -1,0 +1,1 @@
+"""Spiking graphs and the engines that run them with the same spikes."""
