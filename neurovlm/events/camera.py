@@ -217,10 +217,10 @@ def merge(first: EventStream, second: EventStream) -> tuple[EventStream, NDArray
     if first.sensor != second.sensor:
         raise UsageError(f"merge: sensors differ, got {first.sensor} and {second.sensor}")
     order = np.argsort(np.concatenate([first.t, second.t]), kind="stable")
-    columns = (
+    t, x, y, p = (
         np.concatenate([getattr(first, name), getattr(second, name)])[order] for name in "txyp"
     )
-    return EventStream(*columns, sensor=first.sensor), order < len(first)
+    return EventStream(t, x, y, p, first.sensor), order < len(first)
 
 
 def log_luminance(luminance: ArrayLike, floor: float = 1e-3) -> NDArray[np.float32]:
@@ -290,7 +290,7 @@ def _blocks(
         yield np.array(times, np.int64), np.stack(frames)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _crossings(
     frames: Any,
     t_us: Any,
@@ -339,7 +339,7 @@ def _crossings(
     return t[:n], x[:n], y[:n], p[:n]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _grown(array: Any, capacity: int) -> Any:
     larger = np.empty(capacity, array.dtype)
     larger[: len(array)] = array

@@ -7,14 +7,15 @@ from neurovlm.events.scenes.caption import (
     slots_of,
     vocabulary,
 )
-from neurovlm.events.scenes.clip import SceneClip, clip_seed, dataset, render_clip
+from neurovlm.events.scenes.clip import SceneClip, clip_seed, dataset, demo_clip, render_clip
+from neurovlm.events.scenes.film import TRUTH_EVENTS, Clip, changed_patches
+from neurovlm.events.scenes.simple import flicker_patch, moving_square, static_scene
 from neurovlm.events.scenes.subject import (
     TEST_SEEDS,
     TRAIN_SEEDS,
     Subject,
     subject_from_seed,
 )
-from neurovlm.events.scenes.truth import TRUTH_EVENTS, changed_patches
 
 __all__ = [
     "FLIP",
@@ -22,14 +23,19 @@ __all__ = [
     "TEST_SEEDS",
     "TRAIN_SEEDS",
     "TRUTH_EVENTS",
+    "Clip",
     "SceneClip",
     "Subject",
     "caption_of",
     "changed_patches",
     "clip_seed",
     "dataset",
+    "demo_clip",
+    "flicker_patch",
+    "moving_square",
     "render_clip",
     "slots_of",
+    "static_scene",
     "subject_from_seed",
     "vocabulary",
 ]

@@ -33,7 +33,7 @@ class Puppet:
     rgb: NDArray[np.float64]
 
     def mirrored(self) -> Puppet:
-        """The puppet in a mirror: x changes sign, the order from back to front stays."""
+        """Return the puppet in a mirror: x changes sign, what is in front stays in front."""
         return Puppet(self.capsules * _FLIP_X, self.contrast, self.rgb)
 
 
@@ -52,17 +52,18 @@ def build_puppet(
         Draws the phases of sway and tremor and a small shift of where the subject stands.
     """
     u = subject.size
-    stand = np.array(subject.centre) + rng.uniform(-2.0, 2.0, 2)
+    stand = np.array(subject.centre) + rng.uniform(-3.0, 3.0, 2)
     sway_phase = rng.uniform(0, 2 * np.pi)
     middle = stand + _sway(subject, t_s, sway_phase)
-    neck = middle + (0.0, -0.10 * u)
-    hip = stand + (0.0, u) + 0.5 * (middle - stand)
+    down = np.array([0.0, u])
+    neck = middle - 0.10 * down
+    hip = stand + down + 0.5 * (middle - stand)
     side = np.array([subject.shoulder * u, 0.0])
-    nose = neck - (0, 0.2 * u)
+    nose = neck - 0.2 * down
     shapes = [
-        _capsule(middle + (0, 0.15 * u), hip, 0.85 * side[0], 0.72 * side[0]),
+        _capsule(middle + 0.15 * down, hip, 0.85 * side[0], 0.72 * side[0]),
         _capsule(middle - 0.85 * side, middle + 0.85 * side, 0.12 * u, 0.12 * u),
-        _capsule(neck, neck - (0, 0.22 * u), subject.head * u * 0.8, subject.head * u),
+        _capsule(neck, neck - 0.22 * down, subject.head * u * 0.8, subject.head * u),
         _capsule(nose, nose, 0.05 * u, 0.05 * u),
     ]
     shirt, skin = SHIRT_RGB[subject.colour], subject.skin_rgb
@@ -109,7 +110,8 @@ def _tremor(size: float, t_s: NDArray[np.float64], rng: np.random.Generator) -> 
     rates_hz = rng.uniform(2.5, 7.0, (2, 3))
     phases = rng.uniform(0, 2 * np.pi, (2, 3))
     waves = np.sin(2 * np.pi * rates_hz * t_s[:, None, None] + phases)
-    return size * waves.mean(axis=-1)
+    tremor: Path = size * waves.mean(axis=-1)
+    return tremor
 
 
 def _capsule(start: Path, end: Path, r_start: float, r_end: float) -> NDArray[np.float64]:

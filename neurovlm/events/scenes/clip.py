@@ -10,13 +10,7 @@ from numpy.typing import NDArray
 
 from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import GridMap
-from neurovlm.events.camera import (
-    ContrastParams,
-    contrast_step,
-    first_state,
-    merge,
-    noise_events,
-)
+from neurovlm.events.camera import ContrastParams
 from neurovlm.events.scenes.body import Puppet, build_puppet
 from neurovlm.events.scenes.caption import (
     FLIP,
@@ -26,72 +20,68 @@ from neurovlm.events.scenes.caption import (
     check_label,
     label_slots,
 )
+from neurovlm.events.scenes.film import GRID, Clip, film
 from neurovlm.events.scenes.gesture import hand_paths, is_drawn_mirrored
 from neurovlm.events.scenes.paint import paint, pixel_centres
-from neurovlm.events.scenes.subject import VIEW_UNITS, Subject, subject_from_seed, wall_texture
-from neurovlm.events.scenes.truth import GRID, changed_patches
-from neurovlm.events.stream import EventStream
+from neurovlm.events.scenes.subject import (
+    TEST_SEEDS,
+    VIEW_UNITS,
+    Subject,
+    subject_from_seed,
+    wall_texture,
+)
 
-RENDER_STEP_US = 2000
+SENSOR = (128, 128)
 FRAME_PIXELS = 224
 NOISE_HZ = (0.1, 5.0)
-BLOCK = 64
+DEMO_PAUSE_US = (1_500_000, 2_500_000)
 
 
 @dataclass(frozen=True, eq=False)
-class SceneClip:
+class SceneClip(Clip):
     """One performance of one gesture and everything that is true of it.
 
     Attributes
     ----------
-    stream
-        Events with camera noise.
-    from_scene
-        ``(n_events,)`` bool: caused by the scene, not by noise.
-    truth
-        ``(n_windows, 196)`` bool: patches that changed (`truth.changed_patches`).
-    start_us, window_us
-        Window k is ``[start_us + k window_us, start_us + (k + 1) window_us)``; ``start_us`` is the
-        time of the first event, where the spiking front end starts its first tick.
     frames
-        ``(n_windows, 224, 224, 3)`` uint8 RGB of the part of the view that the patch grid covers,
-        taken in the middle of each window; None if they were not asked for.
+        ``(n_windows, 224, 224, 3)`` uint8 RGB of the part of the view that the patch grid covers;
+        None if they were not asked for.
     frame_t_us
-        ``(n_windows,)`` their times.
+        ``(n_windows,)`` times of the frames: the middle of each window, so that frame and events
+        of one window together do not tell forward from backward.
     label, slots, caption
         What is seen.
     """
 
-    stream: EventStream
-    from_scene: NDArray[np.bool_]
-    truth: NDArray[np.bool_]
-    start_us: int
-    window_us: int
     frames: NDArray[np.uint8] | None
     frame_t_us: NDArray[np.int64]
     label: int
     slots: dict[str, str]
     caption: str
 
-    @property
-    def n_windows(self) -> int:
-        """Number of windows."""
-        return len(self.truth)
-
-    def window(self, k: int) -> EventStream:
-        """Events of window k."""
-        start = self.start_us + k * self.window_us
-        return self.stream.between(start, start + self.window_us)
-
 
 @dataclass(frozen=True)
 class Performance:
-    """A gesture about to be performed: all that decides what is seen, noise apart."""
+    """All that decides what is seen, camera noise apart.
+
+    Attributes
+    ----------
+    label, subject
+        Who does what.
+    speed, rate_hz
+        Slot value and repetitions per second.
+    seed
+        Decides phase, place and shape of this performance.
+    pause_us
+        ``(start, stop)`` between which everything stands still.
+    """
 
     label: int
     subject: Subject
+    speed: str
     rate_hz: float
     seed: int
+    pause_us: tuple[int, int] = (0, 0)
 
 
 def perform(label: int, subject: Subject, seed: int, speed: str | None = None) -> Performance:
@@ -99,10 +89,10 @@ def perform(label: int, subject: Subject, seed: int, speed: str | None = None) -
     check_label(label)
     if speed is not None and speed not in SPEEDS:
         raise UsageError(f"speed must be one of {', '.join(SPEEDS)} or None, got {speed!r}")
-    rng = np.random.default_rng([seed, 1])
-    chosen = speed or SPEEDS[int(rng.integers(2))]
+    drawn = SPEEDS[int(np.random.default_rng([seed, 1]).integers(len(SPEEDS)))]
+    chosen = speed or drawn
     rate_hz = subject.slow_hz if chosen == "slowly" else subject.quick_hz
-    return Performance(label, subject, rate_hz * rng.uniform(0.97, 1.03), seed)
+    return Performance(label, subject, chosen, rate_hz, seed)
 
 
 def pose(performance: Performance, t_us: NDArray[np.int64]) -> Puppet:
@@ -111,28 +101,34 @@ def pose(performance: Performance, t_us: NDArray[np.int64]) -> Puppet:
     if is_drawn_mirrored(label, subject):
         twin = replace(performance, label=FLIP[label], subject=subject.mirrored())
         return pose(twin, t_us).mirrored()
+    start_us, stop_us = performance.pause_us
+    t_s = (t_us - np.clip(t_us - start_us, 0, stop_us - start_us)) * np.float64(1e-6)
     rng = np.random.default_rng([performance.seed, 2])
-    t_s = t_us * 1e-6
     hands = hand_paths(label, subject, performance.rate_hz, t_s, rng)
     return build_puppet(subject, hands, t_s, rng)
 
 
-def render_log_luminance(
-    performance: Performance, t_us: NDArray[np.int64], sensor: tuple[int, int]
-) -> NDArray[np.float32]:
-    """What the event sensor sees: ``(n, height, width)`` log luminance above the wall's mean."""
+def sensor_wall(subject: Subject, sensor: tuple[int, int]) -> NDArray[np.float32]:
+    """Log luminance of the empty room, ``(height, width)``; its mean is about 0."""
     width, height = sensor
-    unit = VIEW_UNITS / min(sensor)
-    visible = (width * unit, height * unit)
-    x, y = pixel_centres(width, visible[0]), pixel_centres(height, visible[1])
-    wall = wall_texture(performance.subject, x, y).astype(np.float32)
+    x, y = (pixel_centres(n, n * VIEW_UNITS / min(sensor)) for n in (width, height))
+    return wall_texture(subject, x, y).astype(np.float32)
+
+
+def render_log_luminance(
+    performance: Performance, t_us: NDArray[np.int64], wall: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Paint what the event sensor sees in front of ``wall``: ``(n, height, width)``."""
+    height, width = wall.shape
+    unit = VIEW_UNITS / min(width, height)
     puppet = pose(performance, t_us)
+    visible = (width * unit, height * unit)
     images = paint(wall[..., None], puppet.capsules, puppet.contrast[:, None], visible)
     return images[..., 0]
 
 
 def render_rgb(
-    performance: Performance, t_us: NDArray[np.int64], sensor: tuple[int, int] = (128, 128)
+    performance: Performance, t_us: NDArray[np.int64], sensor: tuple[int, int] = SENSOR
 ) -> NDArray[np.uint8]:
     """Colour frames ``(n, 224, 224, 3)`` of the part of the view that the patch grid covers."""
     n_visible = int((GridMap.fit(sensor, GRID.pixels).columns >= 0).sum())
@@ -145,35 +141,13 @@ def render_rgb(
     return (255.0 * np.clip(images, 0.0, 1.0) + 0.5).astype(np.uint8)
 
 
-def scene_events(
-    performance: Performance,
-    duration_us: int,
-    sensor: tuple[int, int],
-    params: ContrastParams,
-    rng: np.random.Generator,
-) -> tuple[EventStream, NDArray[np.bool_]]:
-    """Events of a performance, and which of them the scene caused."""
-    times = np.arange(0, duration_us + 1, RENDER_STEP_US)
-    head = render_log_luminance(performance, times[:1], sensor)[0]
-    state = first_state(head, 0, params, rng)
-    parts = [EventStream.empty(sensor)]
-    for first in range(1, len(times), BLOCK):
-        block = times[first : first + BLOCK]
-        events, state = contrast_step(
-            render_log_luminance(performance, block, sensor), block, state, params
-        )
-        parts.append(events)
-    signal = EventStream.join(parts).between(0, duration_us)
-    return merge(signal, noise_events(0, duration_us, state, params, rng))
-
-
 def render_clip(
     label: int,
     subject: Subject,
     *,
     duration_s: float = 1.5,
     window_ms: float = 25.0,
-    sensor: tuple[int, int] = (128, 128),
+    sensor: tuple[int, int] = SENSOR,
     noise_hz: float | None = None,
     seed: int,
     speed: str | None = None,
@@ -186,7 +160,7 @@ def render_clip(
     label
         0..10, see `caption.LABELS`.
     duration_s, window_ms
-        The clip holds ``duration_s / window_ms`` whole windows.
+        The clip holds as many whole windows as fit into the duration.
     sensor
         ``(width, height)``; the shorter side always sees the same 128 view units.
     noise_hz
@@ -196,38 +170,52 @@ def render_clip(
     speed
         ``"slowly"`` or ``"quickly"``.
     with_frames
-        Whether to render RGB frames.
+        Whether to render RGB frames; they take longer than the events.
 
     Raises
     ------
     UsageError
         For an unknown label or speed, or a clip shorter than one window.
     """
-    window_us = round(window_ms * 1000)
-    n_windows = int(duration_s * 1e6 + 0.5) // max(window_us, 1)
-    if window_us < 1 or n_windows < 1:
-        raise UsageError(
-            f"render_clip: needs at least one window, got {duration_s} s of {window_ms} ms windows"
-        )
     performance = perform(label, subject, seed, speed)
-    rng = np.random.default_rng([seed, 3])
+    return _render(performance, duration_s, window_ms, sensor, noise_hz, with_frames)
+
+
+def demo_clip(seed: int = 0, *, with_frames: bool = True) -> SceneClip:
+    """Four seconds of an unseen subject who stands still from 1.5 s to 2.5 s."""
+    rng = np.random.default_rng([seed, 4])
+    subject = subject_from_seed(TEST_SEEDS[int(rng.integers(len(TEST_SEEDS)))])
+    performance = perform(int(rng.integers(len(LABELS) - 1)), subject, seed)
+    paused = replace(performance, pause_us=DEMO_PAUSE_US)
+    return _render(paused, 4.0, 25.0, SENSOR, 0.5, with_frames)
+
+
+def _render(
+    performance: Performance,
+    duration_s: float,
+    window_ms: float,
+    sensor: tuple[int, int],
+    noise_hz: float | None,
+    with_frames: bool,
+) -> SceneClip:
+    rng = np.random.default_rng([performance.seed, 3])
     drawn_hz = float(np.exp(rng.uniform(*np.log(NOISE_HZ))))
     params = ContrastParams(noise_hz=drawn_hz if noise_hz is None else noise_hz)
-    stream, from_scene = scene_events(performance, n_windows * window_us, sensor, params, rng)
-    start_us = int(stream.t[0]) if len(stream) else 0
-    signal = EventStream(*(getattr(stream, c)[from_scene] for c in "txyp"), sensor=sensor)
-    frame_t_us = start_us + window_us // 2 + window_us * np.arange(n_windows)
-    said = "slowly" if performance.rate_hz < 1.5 else "quickly"
-    slots = label_slots(label, said, subject.colour)
+    wall = sensor_wall(performance.subject, sensor)
+    clip = film(
+        lambda t_us: render_log_luminance(performance, t_us, wall),
+        duration_s,
+        window_ms,
+        params,
+        rng,
+    )
+    frame_t_us = clip.start_us + clip.window_us // 2 + clip.window_us * np.arange(clip.n_windows)
+    slots = label_slots(performance.label, performance.speed, performance.subject.colour)
     return SceneClip(
-        stream=stream,
-        from_scene=from_scene,
-        truth=changed_patches(signal, start_us, n_windows, window_us),
-        start_us=start_us,
-        window_us=window_us,
+        **vars(clip),
         frames=render_rgb(performance, frame_t_us, sensor) if with_frames else None,
         frame_t_us=frame_t_us,
-        label=label,
+        label=performance.label,
         slots=slots,
         caption=caption_of(slots),
     )
@@ -238,8 +226,8 @@ def dataset(
     labels: Iterable[int] = range(len(LABELS)),
     *,
     clips_per_label: int = 1,
-    with_frames: bool = True,
     duration_s: float = 1.5,
+    with_frames: bool = True,
 ) -> Iterator[SceneClip]:
     """Clips of each subject, label and repetition, in that order; the same call, the same clips.
 
@@ -253,9 +241,9 @@ def dataset(
                 yield render_clip(
                     label,
                     subject,
+                    duration_s=duration_s,
                     seed=clip_seed(subject_seed, label, repetition),
                     with_frames=with_frames,
-                    duration_s=duration_s,
                 )
 
 

@@ -83,12 +83,12 @@ def _one_arm(
     t_s: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Hands:
-    centre = (rng.uniform(-0.95, -0.65), rng.uniform(-0.45, 0.25))
+    centre = np.array((rng.uniform(-0.90, -0.65), rng.uniform(-0.45, 0.25)))
     major = subject.amplitude * rng.uniform(0.24, 0.38)
     minor = major * rng.uniform(0.7, 1.0)
     tilt = subject.tilt + rng.uniform(-0.3, 0.3)
     half_sweep = np.deg2rad(rng.uniform(75.0, 125.0))
-    idle_at = (rng.uniform(0.45, 0.7), rng.uniform(0.6, 1.05))
+    idle_at = np.array((rng.uniform(0.45, 0.7), rng.uniform(0.6, 1.05)))
     idle_hz = rng.uniform(0.2, 0.5)
     idle = idle_at + 0.02 * np.stack(
         [np.sin(2 * np.pi * idle_hz * t_s), np.cos(2 * np.pi * 0.7 * idle_hz * t_s)], axis=-1
@@ -96,7 +96,7 @@ def _one_arm(
     if label == 1:
         swing = -np.pi / 2 + half_sweep * np.sin(theta)
         lift = minor * (1 + np.cos(half_sweep)) / 2
-        offset = _ellipse(swing, major, minor, tilt) + (0.0, lift)
+        offset = np.add(_ellipse(swing, major, minor, tilt), (0.0, lift))
     else:
         direction = 1.0 if label == 3 else -1.0
         offset = _ellipse(direction * theta, major, minor, tilt)
@@ -104,10 +104,10 @@ def _one_arm(
 
 
 def _guitar(subject: Subject, theta: NDArray[np.float64], rng: np.random.Generator) -> Hands:
-    strum_at = (rng.uniform(-0.3, 0.0), rng.uniform(0.35, 0.65))
+    strum_at = np.array((rng.uniform(-0.3, 0.0), rng.uniform(0.35, 0.65)))
     length = subject.amplitude * rng.uniform(0.16, 0.28)
     offset = _ellipse(theta, length, length * rng.uniform(0.0, 0.3), rng.uniform(1.1, 1.8))
-    neck_at = (rng.uniform(0.65, 0.95), rng.uniform(-0.05, 0.3))
+    neck_at = np.array((rng.uniform(0.65, 0.95), rng.uniform(-0.05, 0.3)))
     slide = rng.uniform(0.04, 0.12) * np.sin(theta / 2 + rng.uniform(0, 2 * np.pi))
     neck = np.stack([slide, -0.3 * slide], axis=-1)
     return Hands(right=strum_at + offset, left=neck_at + neck)
@@ -138,7 +138,7 @@ def _two_arms(
         width, angle = ((thin, 0.0), (thin, np.pi / 2), (round_, 0.0))[variant]
         offset = _ellipse(turn * theta, major, width, tilt + angle)
         other = offset
-    return Hands(right=(-apart, height) + offset, left=(apart, height) + other)
+    return Hands(np.add(offset, (-apart, height)), np.add(other, (apart, height)))
 
 
 def _ellipse(theta: NDArray[np.float64], major: float, minor: float, tilt: float) -> Path:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 def pixel_centres(n: int, visible: float) -> NDArray[np.float64]:
     """Positions of ``n`` pixels that share ``visible`` view units, symmetric around 0."""
-    return (np.arange(n) - (n - 1) / 2) * (visible / n)
+    return np.float64(visible / n) * (np.arange(n) - (n - 1) / 2)
 
 
 def paint(
@@ -48,7 +48,7 @@ def paint(
     return images
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _paint(images: Any, capsules: Any, values: Any, xs: Any, ys: Any, step: float) -> None:
     n_frames, height, width, n_channels = images.shape
     for f in range(n_frames):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neurovlm.core.errors import UsageError
 from neurovlm.events.scenes.caption import COLOURS
 
-TRAIN_SEEDS = range(0, 100_000)
+TRAIN_SEEDS = range(100_000)
 """Seeds of subjects to train on."""
 TEST_SEEDS = range(1_000_000, 1_100_000)
 """Seeds of subjects that no training may see."""
@@ -104,7 +104,7 @@ class Subject:
     texture: tuple[tuple[float, float, float, float], ...]
 
     def mirrored(self) -> Subject:
-        """The subject as seen in a mirror; applying it twice gives the subject back."""
+        """Return the subject in a mirror; doing it twice gives the subject back."""
         return replace(
             self,
             centre=(-self.centre[0], self.centre[1]),
@@ -120,8 +120,8 @@ def subject_from_seed(seed: int) -> Subject:
     if seed < 0:
         raise UsageError(f"subject seed cannot be negative, got {seed}")
     rng = np.random.default_rng([seed, 0x5B])
-    size = rng.uniform(29.0, 45.0)
-    reach = max(62.0 - 1.30 * size, 3.0)
+    size = rng.uniform(33.0, 48.0)
+    reach = 62.0 - 1.15 * size
     skin = _skin(rng)
     return Subject(
         colour=str(rng.choice(COLOURS)),
@@ -129,8 +129,8 @@ def subject_from_seed(seed: int) -> Subject:
         size=size,
         shoulder=rng.uniform(0.36, 0.48),
         arm=rng.uniform(1.15, 1.35),
-        thickness=rng.uniform(0.055, 0.10),
-        hand=rng.uniform(0.09, 0.15),
+        thickness=rng.uniform(0.06, 0.10),
+        hand=rng.uniform(0.10, 0.16),
         head=rng.uniform(0.20, 0.27),
         torso_contrast=_contrast(rng),
         head_contrast=_contrast(rng),
@@ -167,13 +167,13 @@ def _contrast(rng: np.random.Generator) -> float:
 
 
 def _limb(rng: np.random.Generator, skin: Rgb) -> Limb:
-    bare = rng.random() < 0.5
-    sleeve = skin if bare else _grey(rng, 0.1, 0.9)
+    dark, light, bare = _grey(rng, 0.06, 0.2), _grey(rng, 0.75, 0.95), skin
+    sleeve = (dark, light, bare, bare)[rng.integers(4)]
     return Limb(_contrast(rng), _contrast(rng), sleeve, skin)
 
 
 def _skin(rng: np.random.Generator) -> Rgb:
-    light = rng.uniform(0.25, 0.95)
+    light = rng.choice((rng.uniform(0.2, 0.32), rng.uniform(0.7, 0.95)))
     return (light, 0.76 * light, 0.62 * light)
 
 
