@@ -1,0 +1,1 @@
+"""Words: tokenizer, cross-attention to the token memory, caption decoder, metrics."""

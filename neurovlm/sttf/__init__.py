@@ -1,0 +1,1 @@
+"""Sparse temporal token fusion: compute the tokens that changed, remember the others."""

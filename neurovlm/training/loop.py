@@ -1,0 +1,237 @@
+"""Unrolling a model over whole clips in parallel, its losses, and the training loop.
+
+Gradients flow through the tokens computed in each window and, over time, through the recurrent
+state; keys, values and tokens remembered from earlier windows are constants (truncated
+back-propagation of length one through the memory, full through the GRU).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from neurovlm.language.tokenizer import END
+from neurovlm.sttf.memory import TokenMemory
+from neurovlm.sttf.policy import is_scene_cut, select
+from neurovlm.zoo.model import SttfModel
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Clips side by side, ``B`` of them with ``T`` windows.
+
+    Attributes
+    ----------
+    counts
+        uint8 ``(B, T, C, pixels, pixels)``.
+    frames
+        uint8 ``(B, F, 224, 224, 3)`` or None; frame f is shown in windows
+        ``f * T // F`` and later.
+    changed, score
+        ``(B, T, N)``.
+    label
+        int64 ``(B,)``.
+    words
+        int64 ``(B, S)``, caption ids, ended and padded by `END`.
+    max_active, n_refresh
+        int64 ``(B,)``, limits of the policy for each clip.
+    """
+
+    counts: Tensor
+    frames: Tensor | None
+    changed: Tensor
+    score: Tensor
+    label: Tensor
+    words: Tensor
+    max_active: Tensor
+    n_refresh: Tensor
+
+    def frame(self, window: int) -> Tensor | None:
+        """Frames that are shown in ``window``."""
+        if self.frames is None:
+            return None
+        return self.frames[:, window * self.frames.shape[1] // self.counts.shape[1]]
+
+
+class Unrolled(NamedTuple):
+    """What a model saw of a batch.
+
+    Attributes
+    ----------
+    states
+        ``(B, T, state_dim)``, recurrent state after each window.
+    memories
+        Memory after each window that was asked for.
+    n_active
+        int64 ``(B, T)``, tokens computed.
+    """
+
+    states: Tensor
+    memories: dict[int, TokenMemory]
+    n_active: Tensor
+
+
+def unroll(
+    model: SttfModel, batch: Batch, keep: set[int], *, always_dense: bool = False
+) -> Unrolled:
+    """Run all windows of a batch, as `SttfModel.step` would one by one.
+
+    Parameters
+    ----------
+    model, batch
+        What to run on what.
+    keep
+        Windows whose memory is returned.
+    always_dense
+        Compute all tokens in every window: the dense twin.
+    """
+    memory: TokenMemory | None = None
+    observed, memories, n_active = [], {}, []
+    for window in range(batch.counts.shape[1]):
+        memory, computed = _encode(model, batch, window, memory, always_dense)
+        observed.append(model.head.observe(memory, batch.score[:, window]))
+        n_active.append(computed)
+        if window in keep:
+            memories[window] = memory
+    start = model.head.initial(len(batch.label))
+    states = model.head.advance(torch.stack(observed, 1), start)
+    return Unrolled(states, memories, torch.stack(n_active, 1))
+
+
+def _encode(
+    model: SttfModel, batch: Batch, window: int, memory: TokenMemory | None, always_dense: bool
+) -> tuple[TokenMemory, Tensor]:
+    counts, frame = batch.counts[:, window], batch.frame(window)
+    changed, score = batch.changed[:, window], batch.score[:, window]
+    everything = torch.full((len(changed),), changed.shape[-1])
+    if memory is None or always_dense:
+        return model.encoder.dense(counts, frame), everything
+    memory = memory.detach()
+    chosen = select(changed, score, memory.age, batch.max_active, batch.n_refresh)
+    sparse, _ = model.encoder.step(counts, frame, chosen.index, chosen.valid, memory)
+    n_active = chosen.n_changed + chosen.n_refreshed
+    cut = is_scene_cut(changed, model.spec.policy.scene_cut_share)
+    if not bool(cut.any()):
+        return sparse, n_active
+    dense = model.encoder.dense(counts, frame)
+    return dense.where(cut, sparse), torch.where(cut, everything, n_active)
+
+
+def label_loss(model: SttfModel, states: Tensor, label: Tensor, first: int) -> Tensor:
+    """Cross-entropy of the label, mean over clips and over windows from ``first`` on."""
+    logits = model.head.label(states[:, first:])
+    truth = label[:, None].expand(logits.shape[:2])
+    return functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), label_smoothing=0.05)
+
+
+def caption_loss(
+    model: SttfModel, state: Tensor, memory: TokenMemory, score: Tensor, words: Tensor
+) -> Tensor:
+    """Cross-entropy of a caption's words and of its end, teacher-forced."""
+    context = model.decoder.context(state, memory.tokens, score, memory.age)
+    logits = model.decoder(words[:, :-1], context)
+    is_word = torch.cat([torch.ones_like(words[:, :1]), words[:, :-1]], 1) != END
+    return functional.cross_entropy(logits[is_word], words[is_word])
+
+
+def batch_loss(
+    model: SttfModel, batch: Batch, first: int, caption_windows: set[int]
+) -> dict[str, Tensor]:
+    """Losses by name; captions are asked for after each of ``caption_windows``."""
+    seen = unroll(model, batch, caption_windows)
+    captions = [
+        caption_loss(model, seen.states[:, window], memory, batch.score[:, window], batch.words)
+        for window, memory in seen.memories.items()
+    ]
+    return {
+        "label": label_loss(model, seen.states, batch.label, first),
+        "caption": torch.stack(captions).mean(),
+    }
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How to train.
+
+    Attributes
+    ----------
+    steps
+        Batches.
+    learning_rate, warmup, weight_decay, clip_norm
+        AdamW with linear warm-up over the share ``warmup`` of the steps and a cosine to 0.
+    first_window
+        Labels count from this window on (16 windows of 25 ms: 0.4 s).
+    caption_weight
+        Weight of the caption loss beside the label loss.
+    max_cpu_s
+        Stop after this much processor time of the process, over all threads; the cosine follows
+        whichever of steps and time is further.
+    """
+
+    steps: int = 300
+    learning_rate: float = 1.5e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    first_window: int = 16
+    caption_weight: float = 0.5
+    max_cpu_s: float = math.inf
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands after a step."""
+
+    step: int
+    cpu_s: float
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    model: SttfModel,
+    batches: Iterator[tuple[Batch, set[int]]],
+    config: LoopConfig,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> None:
+    """Train ``model`` in place on ``batches`` (with the windows to ask captions after)."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+    )
+    start_s = time.process_time()
+    model.train()
+    for step in range(config.steps):
+        done = max(step / config.steps, (time.process_time() - start_s) / config.max_cpu_s)
+        if done >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * _schedule(done, config.warmup)
+        batch, caption_windows = next(batches)
+        losses = batch_loss(model, batch, config.first_window, caption_windows)
+        total = losses["label"] + config.caption_weight * losses["caption"]
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimizer.step()
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        report(Progress(step, time.process_time() - start_s, values))
+    model.eval()
+
+
+def _schedule(done: float, warmup: float) -> float:
+    if done < warmup:
+        return (done + 0.1 * warmup) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))

@@ -1,0 +1,44 @@
+"""What one window and one caption of a model cost, in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neurovlm.core.ops import LayerCount
+from neurovlm.language.counts import caption_counts
+from neurovlm.sttf.counts import encoder_counts, head_counts
+from neurovlm.zoo.spec import ModelSpec
+
+
+def count_step(
+    spec: ModelSpec,
+    n_active: int,
+    *,
+    dense: bool = False,
+    with_frame: bool = False,
+    n_rows: Sequence[int] | None = None,
+) -> tuple[LayerCount, ...]:
+    """Count `neurovlm.zoo.model.SttfModel.step`: stages encoder, memory and fusion.
+
+    A sparse step with no active token does nothing and counts nothing. Parameters as in
+    `neurovlm.sttf.counts.encoder_counts`.
+    """
+    if n_active == 0 and not dense:
+        return ()
+    n_tokens = spec.encoder.grid.n_patches
+    encoder = encoder_counts(
+        spec.encoder, n_active, n_rows=n_rows, with_frame=with_frame, dense=dense
+    )
+    return encoder + head_counts(spec.head, spec.encoder.dim, n_tokens, len(spec.labels))
+
+
+def count_caption(spec: ModelSpec, n_words: int) -> tuple[LayerCount, ...]:
+    """Count `neurovlm.zoo.model.SttfModel.caption` for ``n_words`` words, the end included."""
+    return caption_counts(
+        spec.decoder,
+        n_ids=len(spec.words) + 1,
+        memory_dim=spec.encoder.dim,
+        state_dim=spec.head.state_dim,
+        n_memory=spec.encoder.grid.n_patches,
+        n_words=n_words,
+    )

@@ -1,0 +1,78 @@
+"""ModelSpec: every constant of a model, readable from and writable to a plain mapping."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from neurovlm.core.errors import UsageError
+from neurovlm.events.scenes.caption import LABELS, vocabulary
+from neurovlm.language.decoder import DecoderConfig
+from neurovlm.sttf.head import HeadConfig
+from neurovlm.sttf.policy import PolicyConfig
+from neurovlm.sttf.vit import EncoderConfig
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A whole model: encoder, policy, label head, decoder, labels and words.
+
+    Attributes
+    ----------
+    name
+        Name in the zoo.
+    window_ms
+        Window the model was trained on.
+    encoder, policy, head, decoder
+        Shapes and limits of the parts.
+    labels
+        Names of the classes, in the order of the probabilities.
+    words
+        Vocabulary of the captions.
+    """
+
+    name: str = "sttf-tiny"
+    window_ms: int = 25
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    labels: tuple[str, ...] = LABELS
+    words: tuple[str, ...] = field(default_factory=vocabulary)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> ModelSpec:
+        """Build a spec from nested mappings; absent keys take their defaults.
+
+        Raises
+        ------
+        UsageError
+            For an unknown key, naming it and the known ones, or a value that does not fit.
+        """
+        _check_keys(cls, mapping, "model")
+        try:
+            return TypeAdapter(cls).validate_python(dict(mapping))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in ("model", *first["loc"]))
+            raise UsageError(f"{where}: {first['msg']}, got {first['input']!r}") from error
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Nested plain mapping; the inverse of `from_mapping`."""
+        return dataclasses.asdict(self)
+
+
+def _check_keys(cls: type, mapping: object, where: str) -> None:
+    if not isinstance(mapping, Mapping):
+        raise UsageError(f"{where}: expected a table of keys, got {mapping!r}")
+    parts = {part.name: part for part in dataclasses.fields(cls)}
+    for key, value in mapping.items():
+        if key not in parts:
+            raise UsageError(f"{where}: unknown key {key!r}; known are {', '.join(parts)}")
+        factory = parts[key].default_factory
+        if isinstance(factory, type) and dataclasses.is_dataclass(factory):
+            _check_keys(factory, value, f"{where}.{key}")
