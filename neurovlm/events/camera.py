@@ -324,7 +324,7 @@ def _crossings(
                 while sign * (level - reference[row, column]) >= theta:
                     reference[row, column] += sign * theta
                     share = (reference[row, column] - was) / (level - was)
-                    at_us = start_us + int(span_us * share)
+                    at_us = start_us + int(span_us * share + 0.5)
                     if at_us - last_us[row, column] < refractory_us:
                         continue
                     last_us[row, column] = at_us
