@@ -1,1 +1,54 @@
-"""Energy, latency and power of a run from its operation counts."""
+"""Energy, latency and power of a run, from its operation counts and cited device constants.
+
+>>> from hw_models import Workload, estimate
+>>> report = estimate(Workload.load("run.json"), "loihi2+jetson-orin-nano")  # doctest: +SKIP
+>>> report.to_dict()["energy_mj"]  # doctest: +SKIP
+
+Knows nothing of the simulator that made the counts.
+"""
+
+from hw_models.compare import Comparison, compare
+from hw_models.device import Accelerator, Device, Link, NeuromorphicChip, Sourced, System
+from hw_models.errors import (
+    CatalogError,
+    ComparisonError,
+    EstimateError,
+    HwModelError,
+    UnknownDeviceError,
+    WorkloadError,
+)
+from hw_models.estimate import estimate
+from hw_models.loader import device_names, load_device
+from hw_models.ops import LayerOps, OpKind, Ops, Precision
+from hw_models.report import EnergyReport
+from hw_models.uncertainty import Interval
+from hw_models.units import format_quantity
+from hw_models.workload import Workload
+
+__all__ = [
+    "Accelerator",
+    "CatalogError",
+    "Comparison",
+    "ComparisonError",
+    "Device",
+    "EnergyReport",
+    "EstimateError",
+    "HwModelError",
+    "Interval",
+    "LayerOps",
+    "Link",
+    "NeuromorphicChip",
+    "OpKind",
+    "Ops",
+    "Precision",
+    "Sourced",
+    "System",
+    "UnknownDeviceError",
+    "Workload",
+    "WorkloadError",
+    "compare",
+    "device_names",
+    "estimate",
+    "format_quantity",
+    "load_device",
+]

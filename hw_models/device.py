@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import ConfigDict, Strict
 
 from hw_models.errors import CatalogError, EstimateError
-from hw_models.workload import Precision
+from hw_models.ops import Precision
 
 Basis = Literal["measured", "simulated", "derived", "assumed"]
 BASES: tuple[Basis, ...] = get_args(Basis)
