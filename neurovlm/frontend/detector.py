@@ -52,27 +52,27 @@ class DetectorConfig:
         C: current, what a D spike adds, threshold, inhibition of every D.
     """
 
-    filter_tau_ms: float = 6.0
+    filter_tau_ms: float = 8.0
     filter_weight: int = 40
     filter_threshold: int = 85
-    detector_tau_ms: float = 15.0
+    detector_tau_ms: float = 12.0
     detector_weight: int = 16
-    detector_threshold: int = 80
+    detector_threshold: int = 96
     self_weight: int = 64
     relay_tau_ms: float = 3.0
     relay_weight: int = 32
     adapt_tau_ms: float = 200.0
     adapt_in: int = 16
     adapt_threshold: int = 160
-    adapt_weight: int = 8
-    ring_weight: int = 6
+    adapt_weight: int = 4
+    ring_weight: int = 8
     hold_weight: int = 1
     readout_tau_ms: float = 20.0
     readout_in: int = 120
     readout_threshold: int = 32
     cap_tau_ms: float = 10.0
     cap_in: int = 4
-    cap_threshold: int = 200
+    cap_threshold: int = 600
     cap_weight: int = 24
 
     def __post_init__(self) -> None:

@@ -77,6 +77,15 @@ class SpikeTrain:
         shape = (raster.shape[1],) if shape is None else shape
         return cls(tick.astype(np.int32), neuron.astype(np.int32), raster.shape[0], shape, dt_s)
 
+    @classmethod
+    def from_ticks(
+        cls, fired: Sequence[NDArray[np.int32]], *, dt_s: float, shape: tuple[int, ...]
+    ) -> SpikeTrain:
+        """From one sorted array of neurons per tick."""
+        tick = np.repeat(np.arange(len(fired), dtype=np.int32), [len(f) for f in fired])
+        neuron = np.concatenate([np.empty(0, np.int32), *fired])
+        return cls(tick, neuron, len(fired), shape, dt_s)
+
     def between(self, start: int, stop: int) -> SpikeTrain:
         """Ticks ``start <= tick < stop``, counted from ``start``."""
         first, last = np.searchsorted(self.tick, [start, stop])

@@ -39,7 +39,10 @@ class ReferenceBackend:
                 u[p.name], v[p.name], s = _step(p, u[p.name], v[p.name], arriving[p.name], graph)
                 pending[p.name] = np.flatnonzero(s).astype(np.int32)
                 fired[p.name].append(pending[p.name])
-        trains = {p.name: _train(p, fired[p.name], spikes.dt_s) for p in network.populations}
+        trains = {
+            p.name: SpikeTrain.from_ticks(fired[p.name], dt_s=spikes.dt_s, shape=p.shape)
+            for p in network.populations
+        }
         end = NetworkState(u, v, pending)
         return Trace(spikes, trains, network, end, start.pending)
 
@@ -65,9 +68,3 @@ def _step(
     keep_u = ((UNIT - p.loss_u) / UNIT).astype(dtype)
     keep_v = ((UNIT - p.loss_v) / UNIT).astype(dtype)
     return step_float(u, v, a, keep_u=keep_u, keep_v=keep_v, vth=p.threshold.astype(dtype))
-
-
-def _train(p: Population, fired: list[NDArray[np.int32]], dt_s: float) -> SpikeTrain:
-    tick = np.repeat(np.arange(len(fired), dtype=np.int32), [len(f) for f in fired])
-    neuron = np.concatenate([np.empty(0, np.int32), *fired])
-    return SpikeTrain(tick, neuron, len(fired), p.shape, dt_s)

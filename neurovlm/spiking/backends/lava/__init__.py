@@ -1,0 +1,1 @@
+"""Intel's Lava simulator as a backend, run in a child process."""
