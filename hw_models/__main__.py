@@ -102,7 +102,7 @@ def _devices(arguments: argparse.Namespace) -> str:
 def _describe(name: str) -> dict[str, Any]:
     device = load_device(name)
     entry: dict[str, Any] = {
-        "title": device.title,
+        "title": device.full_title,
         "boundary": device.boundary,
         "family": "system" if isinstance(device, System) else device.family,
     }

@@ -126,6 +126,11 @@ class NeuromorphicChip:
         """The name to ask for this device by."""
         return self.name
 
+    @property
+    def full_title(self) -> str:
+        """Readable name."""
+        return self.title
+
 
 @dataclass(frozen=True, slots=True)
 class PowerMode:
@@ -206,6 +211,11 @@ class Accelerator:
         return f"{self.name}@{self.mode}"
 
     @property
+    def full_title(self) -> str:
+        """Readable name, with the mode where there is a choice."""
+        return f"{self.title}, mode {self.mode}" if len(self.modes) > 1 else self.title
+
+    @property
     def precisions(self) -> tuple[str, ...]:
         """Precisions that this device has arithmetic for."""
         return tuple(self.modes[self.mode].mac_per_s)
@@ -241,9 +251,9 @@ class System:
         return f"{self.chip.full_name}+{self.accelerator.full_name}"
 
     @property
-    def title(self) -> str:
+    def full_title(self) -> str:
         """Readable name."""
-        return f"{self.chip.title} with {self.accelerator.title} behind it"
+        return f"{self.chip.title} with {self.accelerator.full_title} behind it"
 
     @property
     def boundary(self) -> str:

@@ -89,7 +89,7 @@ def estimate(
         raise EstimateError(f"rate_hz must be positive and finite, got {rate_hz}")
     plan = make_plan(workload, target, deploy_as, samples, seed)
     run, dense = _evaluate(plan, dense=False), _evaluate(plan, dense=True)
-    summarise = _Summary(plan, target, name, rate, samples, seed)
+    summarise = _Summary(plan, target, name, rate, samples, seed, workload.hash())
     twin = summarise(dense, None, ())
     return summarise(run, twin, _notes(plan, run, dense, rate))
 
@@ -185,6 +185,7 @@ class _Summary:
     rate_hz: float
     samples: int
     seed: int
+    workload_hash: str
 
     def __call__(
         self, result: _Evaluation, twin: EnergyReport | None, notes: tuple[str, ...]
@@ -205,9 +206,9 @@ class _Summary:
 
         return EnergyReport(
             device=self.name,
-            title=_title(self.target),
+            title=self.target.full_title,
             workload_name=plan.workload.name,
-            workload_hash=plan.workload.hash(),
+            workload_hash=self.workload_hash,
             scope="active" if idle is None else "device",
             boundary=self.target.boundary,
             covers=plan.covers,
@@ -235,12 +236,6 @@ class _Summary:
             samples=self.samples,
             seed=self.seed,
         )
-
-
-def _title(target: Device) -> str:
-    if isinstance(target, Accelerator) and len(target.modes) > 1:
-        return f"{target.title}, mode {target.mode}"
-    return target.title
 
 
 def _in_play(c: Constants, *results: Columns) -> list[Sourced]:

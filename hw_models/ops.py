@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict
 
@@ -101,6 +101,10 @@ class Ops:
         """Names of the counts that are larger here than in ``other``."""
         return tuple(name for name in COUNTS if getattr(self, name) > getattr(other, name))
 
+    def to_dict(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return {name: getattr(self, name) for name in COUNTS}
+
 
 COUNTS = tuple(field.name for field in fields(Ops))
 _AS_EXECUTED = Ops()  # marks "not given"; compared by identity
@@ -190,6 +194,21 @@ class LayerOps:
             dense=self.dense + other.dense,
             padded=self.padded + other.padded,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {
+            "stage": self.stage,
+            "layer": self.layer,
+            "kind": str(self.kind),
+            "executed": self.executed.to_dict(),
+            "dense": self.dense.to_dict(),
+            "padded": self.padded.to_dict(),
+            "neurons": self.neurons,
+            "synapses": self.synapses,
+            "ran_as": self.ran_as,
+            "note": self.note,
+        }
 
     def _problem(self) -> str:
         if self.stage not in STAGES:

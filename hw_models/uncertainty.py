@@ -91,8 +91,9 @@ class Constants:
         if len(results) == 0:
             return []
         nominal = results[:, 0]
-        samples = results[:, 1 + 2 * len(self.columns) :]
-        low, high = np.percentile(samples, [5, 95], axis=1)
+        # Sorting whole rows and interpolating is several times faster than np.percentile here.
+        samples = np.sort(results[:, 1 + 2 * len(self.columns) :], axis=1)
+        low, high = _quantile(samples, 0.05), _quantile(samples, 0.95)
         low, high = np.minimum(low, nominal), np.maximum(high, nominal)
         return [Interval(*map(float, each)) for each in zip(nominal, low, high, strict=True)]
 
@@ -143,6 +144,14 @@ def _triangular(constant: Sourced, samples: int, rng: np.random.Generator) -> Co
     if low == 0:
         return rng.triangular(low, value, high, samples)
     return np.exp(rng.triangular(np.log(low), np.log(value), np.log(high), samples))
+
+
+def _quantile(ordered: Columns, q: float) -> Columns:
+    """Interpolate the quantile linearly between the order statistics of each row."""
+    position = q * (ordered.shape[1] - 1)
+    below = min(int(position), ordered.shape[1] - 2)
+    share = position - below
+    return (1 - share) * ordered[:, below] + share * ordered[:, below + 1]
 
 
 def total(rows: Iterable[Columns], start: Columns) -> Columns:

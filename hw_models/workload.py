@@ -24,7 +24,7 @@ import json
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -142,7 +142,10 @@ class Workload:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON, with the schema version first."""
-        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        record = {field.name: getattr(self, field.name) for field in fields(self)}
+        record["layers"] = [layer.to_dict() for layer in self.layers]
+        record["notes"] = list(self.notes)
+        return {"schema_version": SCHEMA_VERSION, **record}
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Return the workload as JSON text."""
