@@ -88,18 +88,17 @@ class EventStream:
         sensors = {part.sensor for part in parts}
         if len(sensors) != 1:
             raise UsageError(f"EventStream.join: parts must share one sensor, got {sensors}")
-        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in "txyp")
-        return cls(*columns, sensor=parts[0].sensor)
+        t, x, y, p = (np.concatenate([getattr(part, name) for part in parts]) for name in "txyp")
+        return cls(t, x, y, p, parts[0].sensor)
 
     @classmethod
     def empty(cls, sensor: tuple[int, int]) -> EventStream:
         """No events on a sensor of ``(width, height)``."""
-        return cls(*(np.empty(0) for _ in range(4)), sensor=sensor)  # type: ignore[arg-type]
+        no_pixel = np.empty(0, np.uint16)
+        return cls(np.empty(0, np.int64), no_pixel, no_pixel, np.empty(0, np.bool_), sensor)
 
     @classmethod
-    def from_array(
-        cls, events: NDArray[Any], sensor: tuple[int, int] | None = None
-    ) -> EventStream:
+    def from_array(cls, events: NDArray[Any], sensor: tuple[int, int] | None = None) -> EventStream:
         """Take a structured array by field name: Tonic, Metavision, faery and dv dtypes.
 
         Polarity may be bool, 0/1 or -1/+1. Without ``sensor`` the smallest sensor that holds
@@ -140,7 +139,9 @@ class EventStream:
 
     def __repr__(self) -> str:
         width, height = self.sensor
-        return f"EventStream({len(self):,} events, {width}x{height}, {self.duration_us / 1e6:.3f} s)"
+        return (
+            f"EventStream({len(self):,} events, {width}x{height}, {self.duration_us / 1e6:.3f} s)"
+        )
 
 
 def check_order(t: NDArray[np.int64], offset: int = 0) -> None:

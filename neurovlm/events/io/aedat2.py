@@ -57,7 +57,8 @@ def _header(path: Path) -> tuple[int, str | None]:
 
 
 def _special(block: NDArray[Any]) -> NDArray[np.bool_]:
-    return (block["address"] & _SPECIAL) != 0
+    special: NDArray[np.bool_] = (block["address"] & _SPECIAL) != 0
+    return special
 
 
 def _columns(path: Path, offset: int) -> Iterator[Columns]:

@@ -6,7 +6,7 @@ aedat hands events over as they are in the file; faery moves late events to the 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def _frames(path: Path, stream_id: int) -> Iterator[Frame]:
             yield frame_from_decoder(int(packet["frame"]["t"]), packet["frame"]["pixels"])
 
 
-def _decoder(path: Path) -> Iterable[dict[str, Any]] | Any:
+def _decoder(path: Path) -> Any:
     import aedat
 
     return aedat.Decoder(path)

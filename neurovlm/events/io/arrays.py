@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.lib import format as npy
@@ -27,7 +27,11 @@ _ALIASES = {
     "y": ("y",),
     "p": ("p", "polarity", "on", "pol"),
 }
-_READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_READ_HEADER: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], bool, Any]]] = {
+    (1, 0): npy.read_array_header_1_0,
+    (2, 0): npy.read_array_header_2_0,
+}
+_Place: TypeAlias = tuple[str | None, str | None]  # member of the archive, field of its array
 _CORRUPT = (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile)
 
 
@@ -39,8 +43,8 @@ def open_npy(path: Path) -> Source:
     InputFileError
         When the array is not one-dimensional with fields t, x, y, p, or is cut.
     """
-    names = _names(path, *_header(path, None))
-    return _source(path, "npy", {field: (None, name) for field, name in names.items()}, None)
+    dtype, _ = _header(path, None)
+    return _source(path, "npy", _names(path, None, dtype), None)
 
 
 def open_npz(path: Path) -> Source:
@@ -60,17 +64,16 @@ def open_npz(path: Path) -> Source:
         raise InputFileError(
             f"{path}: truncated or corrupt archive: {error}; copy the file again"
         ) from error
-    columns = {field: (name, None) for field, name in _find(members).items()}
+    columns: dict[str, _Place] = {field: (name, None) for field, name in _find(members).items()}
     if len(columns) == len(_ALIASES):
         lengths = {field: _header(path, member)[1] for field, (member, _) in columns.items()}
         if len(set(lengths.values())) != 1:
             raise InputFileError(f"{path}: t, x, y, p must have one length, got {lengths}")
         return _source(path, "npz", columns, _sensor(path, members))
     for member in members:
-        dtype, n = _header(path, member)
+        dtype, _ = _header(path, member)
         if dtype.names:
-            names = _names(path, dtype, n)
-            fields = {field: (member, name) for field, name in names.items()}
+            fields = _names(path, member, dtype)
             return _source(path, "npz", fields, _sensor(path, members))
     raise InputFileError(
         f"{path}: holds the arrays {', '.join(members) or 'none'}; expected t, x, y, p, or one "
@@ -78,12 +81,10 @@ def open_npz(path: Path) -> Source:
     )
 
 
-_Place = tuple[str | None, str | None]  # member of the archive, field of its array
-
-
 def _source(path: Path, name: str, places: dict[str, _Place], sensor: Sensor | None) -> Source:
     first = next(_columns_as_stored(path, places), None)
-    unit, notes = "us", ()
+    unit = "us"
+    notes: tuple[str, ...] = ()
     if first is not None and not np.issubdtype(first["t"].dtype, np.integer):
         unit, note = infer_unit(first["t"])
         notes = (f"{note}; store int64 microseconds to be sure",)
@@ -94,7 +95,7 @@ def _columns(path: Path, places: dict[str, _Place], unit: str) -> Iterator[Colum
     n = 0
     for block in _columns_as_stored(path, places):
         try:
-            yield from_numbers(*(block[field] for field in "txyp"), unit, n)
+            yield from_numbers(*(block[name] for name in "txyp"), unit=unit, n_before=n)
         except InputFileError as error:
             raise InputFileError(f"{path}: {error}") from None
         n += len(block["t"])
@@ -112,7 +113,7 @@ def _columns_as_stored(path: Path, places: dict[str, _Place]) -> Iterator[dict[s
             }
 
 
-def _blocks(path: Path, member: str | None) -> Iterator[NDArray[Any]]:
+def _blocks(path: Path, member: str | None) -> Generator[NDArray[Any], None, None]:
     with ExitStack() as stack:
         try:
             file = _open_member(stack, path, member)
@@ -151,7 +152,7 @@ def _open_member(stack: ExitStack, path: Path, member: str | None) -> IO[bytes]:
 
 def _read_header(path: Path, file: IO[bytes]) -> tuple[np.dtype[Any], int]:
     """Type and length of a one-dimensional array; leaves the file at its first element."""
-    version = npy.read_magic(file)
+    version = npy.read_magic(file)  # type: ignore[no-untyped-call]
     if version not in _READ_HEADER:
         raise InputFileError(f"{path}: npy version {version}; versions 1.0 and 2.0 are read")
     shape, _, dtype = _READ_HEADER[version](file)
@@ -163,13 +164,13 @@ def _read_header(path: Path, file: IO[bytes]) -> tuple[np.dtype[Any], int]:
     return dtype, shape[0]
 
 
-def _names(path: Path, dtype: np.dtype[Any], _: int) -> dict[str, str]:
+def _names(path: Path, member: str | None, dtype: np.dtype[Any]) -> dict[str, _Place]:
     found = _find(list(dtype.names or ()))
     if len(found) < len(_ALIASES):
         raise InputFileError(
             f"{path}: an array of type {dtype}; expected a structured array with fields t, x, y, p"
         )
-    return found
+    return {field: (member, name) for field, name in found.items()}
 
 
 def _find(names: list[str]) -> dict[str, str]:

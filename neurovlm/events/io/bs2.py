@@ -60,4 +60,5 @@ def _columns(path: Path) -> Iterator[Columns]:
 
 def _raw_time(block: NDArray[np.uint8]) -> NDArray[np.int32]:
     high, middle, low = block[:, 2:].T.astype(np.int32)
-    return (high & 0x7F) << 16 | middle << 8 | low
+    t: NDArray[np.int32] = (high & 0x7F) << 16 | middle << 8 | low
+    return t

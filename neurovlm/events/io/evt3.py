@@ -65,8 +65,9 @@ def _decode(words: NDArray[np.uint16], state: _State) -> tuple[Columns, _State]:
     emits = np.flatnonzero((kind == _COLUMN) | (width > 0))
     emits = emits[high.at(emits) >= 0]  # before the first high word no time is known
     single, bits = kind[emits] == _COLUMN, argument[emits] & ((1 << width[emits]) - 1)
+    t_word = high.at(emits) + low.at(emits)
     columns = _events(
-        t=high.at(emits) + low.at(emits),
+        t=t_word,
         x=np.where(single, argument[emits] & _COORDINATE, base.at(emits) + passed[emits]),
         y=row.at(emits),
         p=np.where(single, argument[emits] >> 11, polarity.at(emits)) == 1,
@@ -108,7 +109,9 @@ def _events(
     return Columns(t[word], x[word] + (pixels & 15), y[word], p[word])
 
 
-def _without_jitter(t: IntArray, latest_us: int | None) -> tuple[IntArray, int | None]:
+def _without_jitter(
+    t: NDArray[np.int64], latest_us: int | None
+) -> tuple[NDArray[np.int64], int | None]:
     """Lift times that are at most ``JITTER_US`` late; real disorder stays to be refused."""
     if not len(t):
         return t, latest_us

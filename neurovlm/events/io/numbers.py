@@ -38,6 +38,7 @@ def from_numbers(
     x: NDArray[Any],
     y: NDArray[Any],
     p: NDArray[Any],
+    *,
     unit: str,
     n_before: int = 0,
 ) -> Columns:

@@ -98,7 +98,8 @@ def open_evt(path: Path, header: Header) -> Source:
         )
     check_whole(path, header.n_bytes, 4 if encoding == "evt2" else 2)
     decode = _evt2_columns if encoding == "evt2" else evt3_columns
-    sensor, notes = header.sensor, ()
+    sensor = header.sensor
+    notes: tuple[str, ...] = ()
     if sensor is None and (camera := header.camera_sensor()):
         sensor, plugin = camera
         notes = (

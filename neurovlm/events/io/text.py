@@ -64,7 +64,8 @@ def open_text(path: Path) -> Source:
     """
     layout = _layout(path)
     first = next(_numbers(path, layout), None)
-    unit, notes = layout.unit, ()
+    unit = layout.unit
+    notes: tuple[str, ...] = ()
     if unit is None and first is not None:
         unit, note = infer_unit(first[:, 0])
         notes = (f"{note}; name the column t[s], t[ms] or t[us] in a header to say otherwise",)
@@ -165,7 +166,7 @@ def _columns(path: Path, layout: _Layout, unit: str) -> Iterator[Columns]:
     n = 0
     for rows in _numbers(path, layout):
         try:
-            yield from_numbers(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3], unit, n)
+            yield from_numbers(*rows.T, unit=unit, n_before=n)
         except InputFileError as error:
             raise InputFileError(f"{path}: {error}") from None
         n += len(rows)
