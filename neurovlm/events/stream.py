@@ -101,13 +101,15 @@ class EventStream:
     def from_array(cls, events: NDArray[Any], sensor: tuple[int, int] | None = None) -> EventStream:
         """Take a structured array by field name: Tonic, Metavision, faery and dv dtypes.
 
-        Polarity may be bool, 0/1 or -1/+1. Without ``sensor`` the smallest sensor that holds
-        every event is assumed.
+        Times are microseconds; fractions are rounded. Polarity may be bool, 0/1 or -1/+1.
+        Without ``sensor`` the smallest sensor that holds every event is assumed.
 
         Raises
         ------
         UsageError
             When a field is missing or no sensor is given for an empty array.
+        InputFileError
+            When a time is not finite, or a coordinate is not a whole number of 0..65535.
         """
         names = events.dtype.names or ()
         columns: dict[str, NDArray[Any]] = {}
@@ -123,7 +125,7 @@ class EventStream:
                 raise UsageError("EventStream.from_array: give sensor=(width, height) for 0 events")
             sensor = (int(columns["x"].max()) + 1, int(columns["y"].max()) + 1)
         return cls(
-            columns["t"].astype(np.int64),
+            _times(columns["t"]),
             _coordinates(columns["x"], "x"),
             _coordinates(columns["y"], "y"),
             columns["p"] > 0,
@@ -181,9 +183,19 @@ def _own(values: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
     return array
 
 
-def _coordinates(values: NDArray[Any], name: str) -> NDArray[np.uint16]:
-    bad = np.flatnonzero((values < 0) | (values > 65535))
+def _times(values: NDArray[Any]) -> NDArray[np.int64]:
+    bad = np.flatnonzero(~(np.abs(values.astype(np.float64)) < 2.0**63))
     if len(bad):
         i = int(bad[0])
-        raise InputFileError(f"event {i} has {name}={values[i]}, outside 0..65535")
+        raise InputFileError(f"event {i} has t={values[i]}, not a time in microseconds")
+    if np.issubdtype(values.dtype, np.floating):
+        values = np.rint(values)
+    return values.astype(np.int64)
+
+
+def _coordinates(values: NDArray[Any], name: str) -> NDArray[np.uint16]:
+    bad = np.flatnonzero(~((values >= 0) & (values <= 65535) & (values % 1 == 0)))
+    if len(bad):
+        i = int(bad[0])
+        raise InputFileError(f"event {i} has {name}={values[i]}, not a whole number of 0..65535")
     return values.astype(np.uint16)

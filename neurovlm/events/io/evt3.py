@@ -27,10 +27,10 @@ JITTER_US = 64  # real files step back by 3-11 us between neighbouring rows
 
 @dataclass(frozen=True)
 class _State:
-    """What the words so far have set; ``high_us`` is None before the first high time word."""
+    """What the words so far have set; ``high_us`` is -1 before the first high time word."""
 
     clock: Clock = field(default_factory=Clock)
-    high_us: int | None = None
+    high_us: int = -1
     low_us: int = 0
     row: int = 0
     base: int = 0
@@ -55,8 +55,7 @@ def _decode(words: NDArray[np.uint16], state: _State) -> tuple[Columns, _State]:
     passed = np.cumsum(width) - width
     base_column = (argument[is_base] & _COORDINATE) - passed[is_base]
 
-    before = -1 if state.high_us is None else state.high_us
-    high = _Held(is_high, high_us, before)
+    high = _Held(is_high, high_us, state.high_us)
     low = _Held(is_low, argument[is_low], state.low_us)
     row = _Held(is_row, argument[is_row] & _COORDINATE, state.row)
     base = _Held(is_base, base_column, state.base)
@@ -65,25 +64,16 @@ def _decode(words: NDArray[np.uint16], state: _State) -> tuple[Columns, _State]:
     emits = np.flatnonzero((kind == _COLUMN) | (width > 0))
     emits = emits[high.at(emits) >= 0]  # before the first high word no time is known
     single, bits = kind[emits] == _COLUMN, argument[emits] & ((1 << width[emits]) - 1)
-    t_word = high.at(emits) + low.at(emits)
     columns = _events(
-        t=t_word,
+        t=high.at(emits) + low.at(emits),
         x=np.where(single, argument[emits] & _COORDINATE, base.at(emits) + passed[emits]),
         y=row.at(emits),
         p=np.where(single, argument[emits] >> 11, polarity.at(emits)) == 1,
         bits=np.where(single, 1, bits),
     )
     t, latest_us = _without_jitter(columns.t, state.latest_us)
-    end = np.array([len(words) - 1])
-    after = _State(
-        clock,
-        high_us=last if (last := int(high.at(end)[0])) >= 0 else None,
-        low_us=int(low.at(end)[0]),
-        row=int(row.at(end)[0]),
-        base=int(base.at(end)[0] + passed[-1] + width[-1]),
-        polarity=int(polarity.at(end)[0]),
-        latest_us=latest_us,
-    )
+    next_base = base.last + int(passed[-1] + width[-1])
+    after = _State(clock, high.last, low.last, row.last, next_base, polarity.last, latest_us)
     return columns._replace(t=t), after
 
 
@@ -93,6 +83,7 @@ class _Held:
     def __init__(self, sets: NDArray[np.bool_], values: IntArray, before: int) -> None:
         self._n_set = np.cumsum(sets, dtype=np.int32)
         self._values = np.concatenate([[before], values.astype(np.int64)])
+        self.last = int(self._values[-1])
 
     def at(self, word: NDArray[np.intp]) -> NDArray[np.int64]:
         """Value in force at each word, its own setting included."""
