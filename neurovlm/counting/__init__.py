@@ -1,0 +1,1 @@
+"""From what a run did to a hw_models.Workload."""

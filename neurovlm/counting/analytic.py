@@ -1,0 +1,131 @@
+"""Closed-form counts of the model's steps, summed into workload layers.
+
+A step's counts depend on a handful of numbers only, so a run is a multiset of such step kinds;
+counts are computed once per kind and multiplied.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+from hw_models import LayerOps, OpKind, Ops
+from neurovlm.core.ops import LayerCount
+from neurovlm.zoo.counts import count_caption, count_step
+from neurovlm.zoo.spec import ModelSpec
+
+BUCKETS = (8, 16, 32, 64, 98, 196)  # token counts a static-shape runtime is built for
+
+
+@dataclass(frozen=True)
+class StepKind:
+    """What decides the cost of one window step.
+
+    Attributes
+    ----------
+    n_active
+        Tokens computed, refreshed ones included.
+    dense
+        Whether it was a dense step.
+    with_frame
+        Whether a frame was embedded.
+    n_rows
+        Tokens computed by each layer (fewer where a gate closed).
+    """
+
+    n_active: int
+    dense: bool
+    with_frame: bool
+    n_rows: tuple[int, ...]
+
+
+def bucket(n_active: int, n_tokens: int) -> int:
+    """Smallest built-for token count that holds ``n_active``; 0 stays 0."""
+    if n_active == 0:
+        return 0
+    return min((size for size in BUCKETS if n_active <= size <= n_tokens), default=n_tokens)
+
+
+def model_layers(
+    spec: ModelSpec, steps: Mapping[StepKind, int], captions: Mapping[int, int]
+) -> tuple[LayerOps, ...]:
+    """Layers of all steps and captions of a run.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    steps
+        How often each kind of step was taken.
+    captions
+        How often a caption of each length (words, end included) was decoded.
+    """
+    n_tokens = spec.encoder.grid.n_patches
+    executed, padded, dense = _Sums(), _Sums(), _Sums()
+    for kind, times in steps.items():
+        frame = kind.with_frame
+        executed.add(
+            count_step(
+                spec, kind.n_active, dense=kind.dense, with_frame=frame, n_rows=kind.n_rows
+            ),
+            times,
+        )
+        size = n_tokens if kind.dense else bucket(kind.n_active, n_tokens)
+        padded.add(count_step(spec, size, dense=kind.dense, with_frame=frame), times)
+        dense.add(count_step(spec, n_tokens, dense=True, with_frame=frame), times)
+    for n_words, times in captions.items():
+        counts = count_caption(spec, n_words)
+        for sums in (executed, padded, dense):
+            sums.add(counts, times)
+    layers = []
+    for (stage, layer), kind_name in executed.kinds.items():
+        ran = executed.ops[stage, layer]
+        static = padded.ops.get((stage, layer), ran)
+        # a gate or merge exists only in sparse steps: the dense model is charged no less
+        full = _at_least(dense.ops.get((stage, layer), static), static)
+        layers.append(
+            LayerOps(
+                stage=stage,
+                layer=layer,
+                kind=OpKind(kind_name),
+                executed=ran,
+                padded=static,
+                dense=full,
+                ran_as="fp32",
+            )
+        )
+    return tuple(layers)
+
+
+class _Sums:
+    """Operation sums by (stage, layer)."""
+
+    def __init__(self) -> None:
+        self.ops: dict[tuple[str, str], Ops] = {}
+        self.kinds: dict[tuple[str, str], str] = {}
+
+    def add(self, counts: Iterable[LayerCount], times: int) -> None:
+        for c in counts:
+            key = (c.stage, c.layer)
+            self.kinds[key] = c.kind
+            self.ops[key] = self.ops.get(key, Ops()) + Ops(
+                macs=times * c.macs,
+                elements=times * c.elements,
+                weight_bytes=times * c.weight_bytes,
+                read_bytes=times * c.read_bytes,
+                write_bytes=times * c.write_bytes,
+                launches=times * c.launches,
+            )
+
+
+def _at_least(one: Ops, other: Ops) -> Ops:
+    return Ops(**{f.name: max(getattr(one, f.name), getattr(other, f.name)) for f in fields(Ops)})
+
+
+def macs_by_stage(layers: Iterable[LayerOps]) -> dict[str, int]:
+    """Executed MACs per stage, stages without MACs left out."""
+    totals: Counter[str] = Counter()
+    for layer in layers:
+        totals[layer.stage] += layer.executed.macs
+    return {stage: macs for stage, macs in totals.items() if macs}
