@@ -246,7 +246,7 @@ class LayerOps:
             for name in foreign:
                 count = getattr(getattr(self, which), name)
                 if count:
-                    what = "an input (0 neurons)" if self.is_input else f"a {self.kind} layer"
+                    what = "an input (0 neurons)" if self.is_input else f"a layer of kind {self.kind}"
                     return f"{which}.{name} must be 0 in {what}, got {count}"
         return ""
 

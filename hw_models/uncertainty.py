@@ -151,7 +151,8 @@ def _quantile(ordered: Columns, q: float) -> Columns:
     position = q * (ordered.shape[1] - 1)
     below = min(int(position), ordered.shape[1] - 2)
     share = position - below
-    return (1 - share) * ordered[:, below] + share * ordered[:, below + 1]
+    result: Columns = (1 - share) * ordered[:, below] + share * ordered[:, below + 1]
+    return result
 
 
 def total(rows: Iterable[Columns], start: Columns) -> Columns:
