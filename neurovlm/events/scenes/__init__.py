@@ -4,6 +4,7 @@ from neurovlm.events.scenes.caption import (
     FLIP,
     LABELS,
     caption_of,
+    label_slots,
     slots_of,
     vocabulary,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "dataset",
     "demo_clip",
     "flicker_patch",
+    "label_slots",
     "moving_square",
     "render_clip",
     "slots_of",

@@ -170,7 +170,7 @@ def render_clip(
     speed
         ``"slowly"`` or ``"quickly"``.
     with_frames
-        Whether to render RGB frames; they take longer than the events.
+        Whether to render RGB frames.
 
     Raises
     ------

@@ -6,11 +6,13 @@ time tells gestures apart:
     offset(theta) = R(tilt) (a cos theta, b sin theta),    theta = 2 pi f t + phase + warp sin(...)
 
 - arm circles: theta grows (clockwise as the viewer sees it, y points down) or falls;
-- a wave swings to and fro along the upper arch of the same ellipse;
+- a wave swings to and fro along the same ellipse, over the top, at the same angular speed: what a
+  single window or a bag of windows shows is what an arm circle shows;
 - clapping mirrors one hand's offset, along the horizontal; drums alternate along the vertical;
-- arm roll: both hands half a turn apart on one ellipse;
+- arm roll: both hands half a turn apart on one ellipse, round and round;
 - guitar: one hand strums, the other slides along the neck;
-- other: both hands move in parallel, horizontally, vertically or in circles.
+- other: both hands in parallel, horizontally (as in clapping) or vertically (as in drums), or half
+  a turn apart (as in arm roll) but to and fro.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from neurovlm.events.scenes.subject import Subject
 Path = NDArray[np.float64]
 """``(n, 2)`` positions x, y in body units from the middle of the shoulders."""
 
+ROUNDING = 0.985
 ACTING_LEFT = (2, 5, 6)
 """Labels drawn as the mirror image of their right-hand twin."""
 
@@ -87,16 +90,14 @@ def _one_arm(
     major = subject.amplitude * rng.uniform(0.24, 0.38)
     minor = major * rng.uniform(0.7, 1.0)
     tilt = subject.tilt + rng.uniform(-0.3, 0.3)
-    half_sweep = np.deg2rad(rng.uniform(75.0, 125.0))
+    swing = _to_and_fro(theta, rng)
     idle_at = np.array((rng.uniform(0.45, 0.7), rng.uniform(0.6, 1.05)))
     idle_hz = rng.uniform(0.2, 0.5)
     idle = idle_at + 0.02 * np.stack(
         [np.sin(2 * np.pi * idle_hz * t_s), np.cos(2 * np.pi * 0.7 * idle_hz * t_s)], axis=-1
     )
     if label == 1:
-        swing = -np.pi / 2 + half_sweep * np.sin(theta)
-        lift = minor * (1 + np.cos(half_sweep)) / 2
-        offset = np.add(_ellipse(swing, major, minor, tilt), (0.0, lift))
+        offset = _ellipse(swing - np.pi / 2, major, minor, tilt)
     else:
         direction = 1.0 if label == 3 else -1.0
         offset = _ellipse(direction * theta, major, minor, tilt)
@@ -124,9 +125,13 @@ def _two_arms(
     tilt = subject.tilt + rng.uniform(-0.15, 0.15)
     variant = rng.integers(3)
     turn = rng.choice((-1.0, 1.0))
-    if label == 7:
-        apart = rng.uniform(0.0, 0.15)
-        offset = _ellipse(turn * theta, major, round_, tilt)
+    close = rng.uniform(0.0, 0.15)
+    start = rng.uniform(0, 2 * np.pi)
+    swing = _to_and_fro(theta, rng)
+    if label == 7 or (label == 10 and variant == 2):
+        apart = close
+        around = start + swing if label == 10 else turn * theta
+        offset = _ellipse(around, major, round_, tilt)
         other = -offset
     elif label == 0:
         offset = _ellipse(turn * theta, major, thin, tilt)
@@ -135,10 +140,20 @@ def _two_arms(
         offset = _ellipse(turn * theta, major, thin, tilt + np.pi / 2)
         other = -offset
     else:
-        width, angle = ((thin, 0.0), (thin, np.pi / 2), (round_, 0.0))[variant]
-        offset = _ellipse(turn * theta, major, width, tilt + angle)
+        offset = _ellipse(turn * theta, major, thin, tilt + variant * np.pi / 2)
         other = offset
     return Hands(np.add(offset, (-apart, height)), np.add(other, (apart, height)))
+
+
+def _to_and_fro(theta: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Angle that follows ``theta`` forwards and backwards between -A and A, with rounded turns.
+
+    A triangle wave of slope +-1: A asin(k sin(pi theta / 2A)) / asin(k), k just below 1.
+    """
+    half_sweep = np.deg2rad(rng.uniform(130.0, 165.0))
+    quarter = np.pi / (2 * half_sweep) * theta + rng.uniform(0, 2 * np.pi)
+    swing: NDArray[np.float64] = np.arcsin(ROUNDING * np.sin(quarter))
+    return half_sweep / np.arcsin(ROUNDING) * swing
 
 
 def _ellipse(theta: NDArray[np.float64], major: float, minor: float, tilt: float) -> Path:

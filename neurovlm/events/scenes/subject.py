@@ -28,7 +28,7 @@ SHIRT_RGB = {
     "white": (0.95, 0.95, 0.93),
     "black": (0.05, 0.05, 0.06),
 }
-SLOW_HZ = (0.90, 1.25)
+SLOW_HZ = (1.00, 1.30)
 QUICK_HZ = (1.90, 2.80)
 VIEW_UNITS = 128.0
 N_WAVES = 10
@@ -68,7 +68,7 @@ class Subject:
     left_handed
         Which way round guitar, roll and the like are performed.
     slow_hz, quick_hz
-        Repetitions per second when slow and when quick.
+        Repetitions (of circles and waves: turns) per second when slow and when quick.
     amplitude, tilt, warp, warp_phase, tremor, sway, sway_hz
         Style: size of gestures, tilt of paths (rad), unevenness along a cycle, tremor (view units),
         sway of the body (view units) and its rate.
