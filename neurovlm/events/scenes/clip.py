@@ -136,9 +136,13 @@ def render_rgb(
     x = pixel_centres(FRAME_PIXELS, view)
     subject = performance.subject
     wall = np.exp(wall_texture(subject, x, x))[..., None] * np.array(subject.wall_rgb)
+    wall_255 = np.clip(255.0 * wall, 0.0, 255.0).astype(np.float32)
     puppet = pose(performance, t_us)
-    images = paint(wall.astype(np.float32), puppet.capsules, puppet.rgb, (view, view))
-    return (255.0 * np.clip(images, 0.0, 1.0) + 0.5).astype(np.uint8)
+    frames = np.empty((len(t_us), *wall.shape), np.uint8)
+    for k in range(len(t_us)):
+        shapes = puppet.capsules[k : k + 1]
+        frames[k] = paint(wall_255, shapes, 255.0 * puppet.rgb, (view, view))[0] + np.float32(0.5)
+    return frames
 
 
 def render_clip(

@@ -29,6 +29,8 @@ Path = NDArray[np.float64]
 """``(n, 2)`` positions x, y in body units from the middle of the shoulders."""
 
 ROUNDING = 0.985
+"""How sharp the turning points of `_to_and_fro` are; 1 would be a bare triangle wave."""
+
 ACTING_LEFT = (2, 5, 6)
 """Labels drawn as the mirror image of their right-hand twin."""
 
@@ -152,8 +154,9 @@ def _to_and_fro(theta: NDArray[np.float64], rng: np.random.Generator) -> NDArray
     """
     half_sweep = np.deg2rad(rng.uniform(130.0, 165.0))
     quarter = np.pi / (2 * half_sweep) * theta + rng.uniform(0, 2 * np.pi)
-    swing: NDArray[np.float64] = np.arcsin(ROUNDING * np.sin(quarter))
-    return half_sweep / np.arcsin(ROUNDING) * swing
+    triangle = np.arcsin(ROUNDING * np.sin(quarter)) / np.arcsin(ROUNDING)
+    swing: NDArray[np.float64] = half_sweep * triangle
+    return swing
 
 
 def _ellipse(theta: NDArray[np.float64], major: float, minor: float, tilt: float) -> Path:
