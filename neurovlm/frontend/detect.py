@@ -48,6 +48,12 @@ class FrontendResult:
     counts: NDArray[np.uint8]
     trace: Trace
 
+    def window(self, k: int) -> FrontendResult:
+        """Mask and counts of window ``k`` as a result of one row; the trace stays whole."""
+        row = slice(k, k + 1)
+        mask = ChangeMask(self.mask.changed[row], self.mask.score[row], self.mask.grid)
+        return FrontendResult(mask, self.counts[row], self.trace)
+
 
 @dataclass(frozen=True)
 class Frontend:

@@ -1,0 +1,138 @@
+"""Gathers what the windows of a run gave."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_models import Workload
+from neurovlm.core.mask import ChangeMask
+from neurovlm.counting.analytic import StepKind, model_layers
+from neurovlm.counting.spiking_ops import spiking_layers
+from neurovlm.frontend.detect import FrontendResult
+from neurovlm.frontend.detector import DetectorConfig
+from neurovlm.pipeline.config import RunConfig
+from neurovlm.pipeline.result import Prediction, RecordingInfo, RunResult, Snapshot
+from neurovlm.spiking.trace import Trace
+from neurovlm.zoo.model import ModelState, StepOutput, SttfModel
+
+MAX_SNAPSHOTS = 16
+
+
+class Collector:
+    """Rows per window, captions when they are due, snapshots thinned as the run grows."""
+
+    def __init__(self, model: SttfModel, config: RunConfig) -> None:
+        self._model = model
+        self._config = config
+        self._masks: list[ChangeMask] = []
+        self._outputs: list[StepOutput] = []
+        self._events: list[NDArray[np.int64]] = []
+        self._steps: Counter[StepKind] = Counter()
+        self._captions: Counter[int] = Counter()
+        self._predictions: list[Prediction] = []
+        self._snapshots: list[Snapshot] = []
+        self._stride = 1
+        self._fresh = False
+        self._t_us = 0
+
+    @property
+    def n_windows(self) -> int:
+        """Windows so far."""
+        return len(self._outputs)
+
+    def add(
+        self,
+        result: FrontendResult,
+        output: StepOutput,
+        frame: NDArray[np.uint8] | None,
+        state: ModelState,
+        t_us: int,
+    ) -> None:
+        """Take one window; ``t_us`` is its end, counted from the first event."""
+        index = self.n_windows
+        grid = result.mask.grid
+        events = result.counts[:, :2].astype(np.int64)
+        self._events.append(grid.to_patches(events)[0].sum(axis=1))
+        self._masks.append(result.mask)
+        self._outputs.append(output)
+        kind = StepKind(len(output.active), output.dense, frame is not None, output.n_rows)
+        self._steps[kind] += 1
+        self._keep(Snapshot(index, result.counts[0], frame))
+        self._fresh = self._fresh or len(output.active) > 0
+        self._t_us = t_us
+        if (index + 1) % self._config.caption_every == 0:
+            self._caption(state)
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        if snapshot.window % self._stride:
+            return
+        self._snapshots.append(snapshot)
+        if len(self._snapshots) > MAX_SNAPSHOTS:
+            self._stride *= 2
+            self._snapshots = [s for s in self._snapshots if s.window % self._stride == 0]
+
+    def _caption(self, state: ModelState) -> None:
+        """Decode only when a token was computed since the last caption; else repeat it."""
+        best = int(np.argmax(state.probabilities))
+        if self._fresh or not self._predictions:
+            text, confidence = self._model.caption(state)
+            self._captions[len(text.split()) + 1] += 1
+        else:
+            text = self._predictions[-1].caption
+            confidence = self._predictions[-1].caption_confidence
+        self._fresh = False
+        self._predictions.append(
+            Prediction(
+                self._t_us,
+                self._model.spec.labels[best],
+                float(state.probabilities[best]),
+                text,
+                confidence,
+            )
+        )
+
+    def finish(
+        self, state: ModelState, trace: Trace, recording: RecordingInfo, detector: DetectorConfig
+    ) -> RunResult:
+        """Caption the last window and put everything together."""
+        if not self._predictions or self._predictions[-1].t_us != self._t_us:
+            self._caption(state)
+        spec, n = self._model.spec, self._model.spec.encoder.grid.n_patches
+        active = np.zeros((self.n_windows, n), np.bool_)
+        refreshed = np.zeros_like(active)
+        for row, output in enumerate(self._outputs):
+            active[row, output.active] = True
+            refreshed[row, output.refreshed] = True
+        workload = Workload(
+            name=recording.path,
+            inferences=self.n_windows,
+            window_ms=self._config.window_ms,
+            layers=spiking_layers(trace) + model_layers(spec, self._steps, self._captions),
+            ticks=trace.n_ticks,
+            notes=("the dense twin keeps the same spiking front end",),
+        )
+        return RunResult(
+            recording=recording,
+            config=dataclasses.replace(
+                self._config, detector=detector, spec=spec.to_mapping()
+            ),
+            spec=spec,
+            mask=ChangeMask(
+                np.concatenate([mask.changed for mask in self._masks]),
+                np.concatenate([mask.score for mask in self._masks]),
+                self._masks[0].grid,
+            ),
+            active=active,
+            refreshed=refreshed,
+            dense=np.array([output.dense for output in self._outputs]),
+            probabilities=np.stack([output.probabilities for output in self._outputs]),
+            events=np.stack(self._events),
+            predictions=tuple(self._predictions),
+            snapshots=tuple(self._snapshots),
+            trace=trace,
+            workload=workload,
+        )

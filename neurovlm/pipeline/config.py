@@ -1,0 +1,146 @@
+"""RunConfig: everything that decides a run, readable from and writable to TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from neurovlm.core.errors import UsageError
+from neurovlm.core.grid import FITS, Fit
+from neurovlm.frontend.detector import DetectorConfig
+from neurovlm.spiking.backends.base import BACKENDS
+from neurovlm.spiking.dynamics import Precision
+
+DEFAULT_DEVICES = ("jetson-orin-nano", "snapdragon-8-gen-3", "loihi2+jetson-orin-nano", "loihi2")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Settings of ``neurovlm run``; the fields of a config file.
+
+    Attributes
+    ----------
+    backend, precision
+        Where and in which arithmetic the spiking front end runs.
+    model
+        Name in the zoo, or path of a ``.safetensors`` file.
+    window_ms
+        Length of a window; one window is one inference.
+    fit
+        How the sensor is laid on the model's square grid.
+    caption_every
+        Windows between captions; the last window is captioned as well.
+    devices
+        Devices and systems to estimate.
+    rate_hz
+        Inferences per second the devices are asked for; 1000 / window_ms when None.
+    deploy_precision
+        Precision the ANN is costed at; each device's default when None.
+    seed
+        Seed of the Monte Carlo over device constants.
+    detector
+        Constants of the change detector.
+    spec
+        Fields of the model's spec that replace the trained ones; nested as in `ModelSpec`.
+    """
+
+    backend: str = "fast"
+    precision: Precision = Precision.LOIHI
+    model: str = "sttf-tiny"
+    window_ms: float = 25.0
+    fit: Fit = "crop"
+    caption_every: int = 20
+    devices: tuple[str, ...] = DEFAULT_DEVICES
+    rate_hz: float | None = None
+    deploy_precision: str | None = None
+    seed: int = 0
+    detector: DetectorConfig | None = None
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            known = ", ".join(BACKENDS)
+            raise UsageError(f"unknown backend {self.backend!r}; known are {known}")
+        if self.fit not in FITS:
+            raise UsageError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
+        if not 0 < self.window_ms <= 255:
+            raise UsageError(f"--window-ms must be in (0, 255], got {self.window_ms:g}")
+        if self.caption_every < 1:
+            raise UsageError(f"caption_every must be at least 1, got {self.caption_every}")
+        if self.rate_hz is not None and not 0 < self.rate_hz < float("inf"):
+            raise UsageError(f"--rate must be a positive number of Hz, got {self.rate_hz}")
+
+    def to_toml(self) -> str:
+        """The config as TOML; fields that are None are left out."""
+        return tomli_w.dumps(_without_none(dataclasses.asdict(self)))
+
+
+_ADAPTER = TypeAdapter(RunConfig)
+
+
+def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """Read a TOML file; ``overrides`` (from the command line) win.
+
+    Raises
+    ------
+    UsageError
+        When the file is missing, no TOML, or has an unknown or ill-typed key.
+    """
+    file = Path(path)
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot read the config ({error}); give a TOML file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: no valid TOML: {error}") from error
+    return make_config({**data, **(overrides or {})}, where=str(file))
+
+
+def make_config(values: Mapping[str, Any], *, where: str = "config") -> RunConfig:
+    """Validate plain values.
+
+    Raises
+    ------
+    UsageError
+        For an unknown key or a value that does not fit, naming the key.
+    """
+    known = {f.name: f for f in dataclasses.fields(RunConfig)}
+    _check_keys(values, known, where)
+    if isinstance(values.get("detector"), Mapping):
+        fields = {f.name: f for f in dataclasses.fields(DetectorConfig)}
+        _check_keys(values["detector"], fields, f"{where}: detector")
+    try:
+        return _ADAPTER.validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{where}: {key}: {first['msg']}, got {first['input']!r}") from error
+
+
+def _check_keys(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else _plain(value)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Precision):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
