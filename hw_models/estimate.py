@@ -135,8 +135,9 @@ def _link_cost(plan: Plan, part: LinkPart, chip: ChipPart, dense: bool) -> Cost:
     spikes = (last.dense if dense else last.executed).spikes / plan.workload.inferences
     n_bytes = spikes * part.c["bytes_per_spike"]
     energy = Line(SHARED, "", "link", n_bytes * part.c["energy_j_per_byte"])
-    time = Line(SHARED, "", "link", part.c["latency_s"] + n_bytes / part.c["byte_per_s"])
-    return Cost((energy,), (time,))
+    latency = Line(SHARED, "", "link latency", part.c["latency_s"])
+    transfer = Line(SHARED, "", "link", n_bytes / part.c["byte_per_s"])
+    return Cost((energy,), (latency, transfer))
 
 
 def _accelerator_cost(plan: Plan, part: AcceleratorPart, dense: bool) -> Cost:

@@ -246,7 +246,8 @@ class LayerOps:
             for name in foreign:
                 count = getattr(getattr(self, which), name)
                 if count:
-                    what = "an input (0 neurons)" if self.is_input else f"a layer of kind {self.kind}"
+                    what = f"a layer of kind {self.kind}"
+                    what = "an input (0 neurons)" if self.is_input else what
                     return f"{which}.{name} must be 0 in {what}, got {count}"
         return ""
 

@@ -129,7 +129,7 @@ def sample(sourced: Mapping[str, Sourced], samples: int, seed: int) -> Constants
     head = 1 + 2 * len(sourced)
     columns = {}
     for index, (name, constant) in enumerate(sourced.items()):
-        row = np.full(head + samples, constant.value)
+        row = np.full(head + samples, constant.value, dtype=np.float64)
         row[1 + 2 * index], row[2 + 2 * index] = constant.low, constant.high
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
         row[head:] = _triangular(constant, samples, rng)
@@ -140,7 +140,7 @@ def sample(sourced: Mapping[str, Sourced], samples: int, seed: int) -> Constants
 def _triangular(constant: Sourced, samples: int, rng: np.random.Generator) -> Columns:
     low, value, high = constant.low, constant.value, constant.high
     if low == high:
-        return np.full(samples, value)
+        return np.full(samples, value, dtype=np.float64)
     if low == 0:
         return rng.triangular(low, value, high, samples)
     return np.exp(rng.triangular(np.log(low), np.log(value), np.log(high), samples))

@@ -10,7 +10,7 @@ import pytest
 from hw_models import LayerOps, OpKind, Ops, Workload
 
 
-def make_pipeline() -> Workload:
+def _make_pipeline() -> Workload:
     """Return a small whole pipeline: input, detector, encoder with gather, decoder; 40 windows."""
     return Workload(
         name="pipeline",
@@ -62,12 +62,12 @@ def make_pipeline() -> Workload:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pipeline() -> Workload:
-    return make_pipeline()
+    return _make_pipeline()
 
 
-def scale(workload: Workload, factor: int) -> Workload:
+def _scale(workload: Workload, factor: int) -> Workload:
     """Return the workload with every count and the ticks multiplied, inferences unchanged."""
 
     def times(ops: Ops) -> Ops:
@@ -85,6 +85,6 @@ def scale(workload: Workload, factor: int) -> Workload:
     return replace(workload, ticks=factor * workload.ticks, layers=layers)
 
 
-@pytest.fixture
-def scaled() -> Callable[[Workload, int], Workload]:
-    return scale
+@pytest.fixture(scope="session")
+def scale() -> Callable[[Workload, int], Workload]:
+    return _scale
