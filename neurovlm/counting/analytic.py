@@ -6,6 +6,7 @@ counts are computed once per kind and multiplied.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -14,6 +15,8 @@ from hw_models import LayerOps, OpKind, Ops
 from neurovlm.core.ops import LayerCount
 from neurovlm.zoo.counts import count_caption, count_step
 from neurovlm.zoo.spec import ModelSpec
+
+_WORD = re.compile(r"^word\.\d+\.")  # the words of a caption share one set of layers
 
 BUCKETS = (8, 16, 32, 64, 98, 196)  # token counts a static-shape runtime is built for
 
@@ -66,9 +69,7 @@ def model_layers(
     for kind, times in steps.items():
         frame = kind.with_frame
         executed.add(
-            count_step(
-                spec, kind.n_active, dense=kind.dense, with_frame=frame, n_rows=kind.n_rows
-            ),
+            count_step(spec, kind.n_active, dense=kind.dense, with_frame=frame, n_rows=kind.n_rows),
             times,
         )
         size = n_tokens if kind.dense else bucket(kind.n_active, n_tokens)
@@ -107,7 +108,7 @@ class _Sums:
 
     def add(self, counts: Iterable[LayerCount], times: int) -> None:
         for c in counts:
-            key = (c.stage, c.layer)
+            key = (c.stage, _WORD.sub("", c.layer))
             self.kinds[key] = c.kind
             self.ops[key] = self.ops.get(key, Ops()) + Ops(
                 macs=times * c.macs,

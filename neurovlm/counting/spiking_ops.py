@@ -67,9 +67,7 @@ def spiking_layers(
                 stage="frontend" if p.name in frontend else "change",
                 layer=p.name,
                 kind=OpKind.SPIKING,
-                executed=Ops(
-                    spikes=p.spikes, synops=synops, neuron_updates=p.neuron_updates
-                ),
+                executed=Ops(spikes=p.spikes, synops=synops, neuron_updates=p.neuron_updates),
                 neurons=p.neurons,
                 synapses=synapses,
             )

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurovlm.core.errors import UsageError
-from neurovlm.core.grid import Fit, GridMap, PatchGrid
+from neurovlm.core.grid import Fit, PatchGrid
 from neurovlm.core.mask import ChangeMask
 from neurovlm.events.stream import EventStream
+from neurovlm.events.windows import Window
 from neurovlm.frontend.detector import DetectorConfig, change_detector
 from neurovlm.spiking.backends.base import Backend, get_backend, initial_state
 from neurovlm.spiking.dynamics import Precision
-from neurovlm.spiking.encoding import encode_events
 from neurovlm.spiking.graph import SpikingGraph
+from neurovlm.spiking.simulate import encode_whole, encode_window
 from neurovlm.spiking.trace import NetworkState, Trace
 from neurovlm.spiking.train import SpikeTrain
 
@@ -113,13 +114,9 @@ class Frontend:
         """State before the first window."""
         return initial_state(self.graph)
 
-    def encode(
-        self, events: EventStream, t0_us: int, n_ticks: int, fit: Fit = "crop"
-    ) -> SpikeTrain:
-        """Input spikes of ``n_ticks`` ticks from ``t0_us``."""
-        grid = GridMap.fit(events.sensor, self.grid.pixels, fit)
-        dt_us = self.graph.dynamics.dt_us
-        return encode_events(events, grid, channels=2, t0_us=t0_us, n_ticks=n_ticks, dt_us=dt_us)
+    def encode(self, window: Window, fit: Fit = "crop") -> SpikeTrain:
+        """Input spikes of one window."""
+        return encode_window(self.graph, window, self.window_ticks, fit)
 
     def step(self, spikes: SpikeTrain, state: NetworkState) -> tuple[FrontendResult, NetworkState]:
         """Run whole windows from ``state``; no trailing ticks."""
@@ -129,15 +126,8 @@ class Frontend:
 
     def run(self, stream: EventStream, fit: Fit = "crop") -> FrontendResult:
         """Run a whole stream from silence, the trailing ticks included."""
-        dt_us, depth = self.graph.dynamics.dt_us, self.graph.network.depth
-        n_windows = max(1, -(-stream.duration_us // self.window_us))
-        t0_us = int(stream.t[0]) if len(stream) else 0
-        spikes = self.encode(stream, t0_us, n_windows * self.window_ticks, fit)
-        padded = SpikeTrain(
-            spikes.tick, spikes.neuron, spikes.n_ticks + depth, spikes.shape, dt_us / 1e6
-        )
-        trace = self.backend.run(self.graph, padded)
-        return self.read_out(trace)
+        spikes = encode_whole(self.graph, [stream], window_ticks=self.window_ticks, fit=fit)
+        return self.read_out(self.backend.run(self.graph, spikes))
 
     def read_out(self, trace: Trace) -> FrontendResult:
         """Mask and counts of the whole windows in ``trace``."""

@@ -117,9 +117,7 @@ class Collector:
         )
         return RunResult(
             recording=recording,
-            config=dataclasses.replace(
-                self._config, detector=detector, spec=spec.to_mapping()
-            ),
+            config=dataclasses.replace(self._config, detector=detector, spec=spec.to_mapping()),
             spec=spec,
             mask=ChangeMask(
                 np.concatenate([mask.changed for mask in self._masks]),

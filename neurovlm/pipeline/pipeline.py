@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from neurovlm.core.errors import UsageError
 from neurovlm.events.io import Frame, Recording
 from neurovlm.events.stream import EventStream
-from neurovlm.events.windows import Window, iter_windows
+from neurovlm.events.windows import Window
 from neurovlm.frontend.detect import Frontend, FrontendResult
 from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.pipeline.collect import Collector
 from neurovlm.pipeline.config import RunConfig, make_config
 from neurovlm.pipeline.frames import FrameClock
 from neurovlm.pipeline.result import RecordingInfo, RunResult
+from neurovlm.spiking.simulate import window_traces
 from neurovlm.spiking.trace import NetworkState, Trace
-from neurovlm.spiking.train import SpikeTrain
 from neurovlm.zoo.load import load as load_model
 from neurovlm.zoo.model import ModelState, StepOutput, SttfModel
 from neurovlm.zoo.spec import ModelSpec
@@ -103,9 +103,7 @@ class Pipeline:
     ) -> tuple[StepResult, PipelineState]:
         """Take one window; ``frame`` is RGB ``(224, 224, 3)``. Needs a backend that resumes."""
         frontend = self.frontend()
-        spikes = frontend.encode(
-            window.events, window.t0_us, frontend.window_ticks, self.config.fit
-        )
+        spikes = frontend.encode(window, self.config.fit)
         seen, network = frontend.step(spikes, state.frontend)
         output, model = self.model.step(
             seen.counts[0], frame, seen.mask.changed[0], seen.mask.score[0], state.model
@@ -142,9 +140,7 @@ class Pipeline:
             For a stream without events.
         """
         if settings:
-            return self.using(**settings).run(
-                source, frames=frames, dense=dense, progress=progress
-            )
+            return self.using(**settings).run(source, frames=frames, dense=dense, progress=progress)
         frontend = self.frontend()
         if frames is None:
             has = isinstance(source, Recording) and source.has_frames
@@ -232,18 +228,17 @@ class _Seen:
         return Trace.join(self._parts)
 
     def _resumed(self) -> Iterator[tuple[int, FrontendResult]]:
-        frontend, state = self._frontend, self._frontend.start()
-        ticks = frontend.window_ticks
-        for window in iter_windows(self._counter.chunks(), frontend.window_us):
-            spikes = frontend.encode(window.events, window.t0_us, ticks, self._config.fit)
-            result, state = frontend.step(spikes, state)
-            self._parts.append(result.trace)
-            yield window.t1_us, result
-        last = self._parts[-1].input
-        silence = SpikeTrain(
-            last.tick[:0], last.neuron[:0], frontend.graph.network.depth, last.shape, last.dt_s
-        )
-        self._parts.append(frontend.backend.run(frontend.graph, silence, state))
+        frontend = self._frontend
+        for t1_us, trace in window_traces(
+            frontend.graph,
+            frontend.backend,
+            self._counter.chunks(),
+            window_ticks=frontend.window_ticks,
+            fit=self._config.fit,
+        ):
+            self._parts.append(trace)
+            if t1_us is not None:
+                yield t1_us, frontend.read_out(trace)
 
     def _at_once(self) -> Iterator[tuple[int, FrontendResult]]:
         stream = EventStream.join(list(self._counter.chunks()))

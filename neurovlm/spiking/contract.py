@@ -99,7 +99,7 @@ def _two_layers() -> tuple[SpikingGraph, SpikeTrain]:
 
 
 def _ties() -> tuple[SpikingGraph, SpikeTrain]:
-    """v lands exactly on the threshold (no spike) in one neuron and one above in the other."""
+    """V lands exactly on the threshold (no spike) in one neuron and one above in the other."""
     graph = layered(
         {"w": ("input", "a", np.array([[50, 50, 0], [50, 51, 0], [100, 0, 1]]))},
         {"a": neurons(3, du=4095, dv=2048, vth=100)},
@@ -154,7 +154,7 @@ def _negative_state() -> tuple[SpikingGraph, SpikeTrain]:
 
 
 def _saturation() -> tuple[SpikingGraph, SpikeTrain]:
-    """v saturates at +-(2**23 - 1), just above the highest threshold, in both directions."""
+    """V saturates at +-(2**23 - 1), just above the highest threshold, in both directions."""
     rng = np.random.default_rng(6)
     graph = layered(
         {
@@ -171,7 +171,7 @@ def _saturation() -> tuple[SpikingGraph, SpikeTrain]:
 
 
 def _wrap() -> tuple[SpikingGraph, SpikeTrain]:
-    """u overflows 24 bits and comes back negative."""
+    """U overflows 24 bits and comes back negative."""
     graph = layered(
         {"w": ("input", "a", np.full((2, 64), 255))},
         {"a": neurons(2, du=9, dv=30, vth=5000)},

@@ -45,7 +45,9 @@ class Dynamics:
 
     def __post_init__(self) -> None:
         if not 0 < self.dt_s < float("inf"):
-            raise GraphError(f"Dynamics: dt_s must be a positive number of seconds, got {self.dt_s}")
+            raise GraphError(
+                f"Dynamics: dt_s must be a positive number of seconds, got {self.dt_s}"
+            )
         try:
             object.__setattr__(self, "precision", Precision(self.precision))
         except ValueError:

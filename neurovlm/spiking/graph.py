@@ -92,7 +92,9 @@ def _resolve(graph: nir.NIRGraph, dynamics: Dynamics) -> Network:
             )
     input_shape = _shape(nodes[input_name].output_type["output"])
     shapes = {input_name: input_shape}
-    shapes |= {n: _neuron_shape(node) for n, node in nodes.items() if isinstance(node, NEURON_NODES)}
+    shapes |= {
+        n: _neuron_shape(node) for n, node in nodes.items() if isinstance(node, NEURON_NODES)
+    }
     walker = _Walker(nodes, edges, shapes)
     paths = [path for source in sorted(shapes) for path in walker.paths_from(source)]
     outputs = [path for path in paths if path.target == output_node]
@@ -163,9 +165,7 @@ class _Walker:
             if isinstance(node, (*NEURON_NODES, nir.Output)):
                 expected = self.shapes.get(target, shape)
                 if np.prod(expected) != np.prod(shape):
-                    raise GraphError(
-                        f"edge {at!r} -> {target!r}: {shape} does not fit {expected}"
-                    )
+                    raise GraphError(f"edge {at!r} -> {target!r}: {shape} does not fit {expected}")
                 found.append(_Path(source, via, target, matrix, bias))
                 continue
             if target in via or isinstance(node, nir.Input):

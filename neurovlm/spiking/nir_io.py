@@ -22,16 +22,22 @@ def save(graph: SpikingGraph, path: str | Path) -> None:
     nir.write(str(path), whole)
 
 
+def dynamics_of(path: str | Path) -> Dynamics:
+    """What the file says of its dynamics; the default (1 ms ticks) where it says nothing."""
+    note = _note(Path(path), _read(Path(path)))
+    return Dynamics(**note["dynamics"]) if note else Dynamics()
+
+
 def load(path: str | Path, dynamics: Dynamics | None = None) -> SpikingGraph:
     """Read a NIR file.
 
     Parameters
     ----------
     path
-        A file written by ``save`` or by any other NIR writer.
+        A file written by `save` or by any other NIR writer.
     dynamics
-        Overrides what the file says. A file without our metadata needs dt from here; by default
-        1 ms is assumed, since NIR itself has no time step.
+        Overrides what the file says. A file without our metadata needs its dt from here; by
+        default 1 ms is assumed, since NIR itself has no time step.
 
     Raises
     ------
@@ -41,14 +47,7 @@ def load(path: str | Path, dynamics: Dynamics | None = None) -> SpikingGraph:
         When a node or value in it is one that no backend honours.
     """
     file = Path(path)
-    if not file.is_file():
-        raise InputFileError(f"{file}: no such NIR file; give the path of a .nir file")
-    try:
-        graph = nir.read(str(file))
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputFileError(
-            f"{file}: cannot be read as a NIR graph ({_one_line(error)}); write it again with nir.write"
-        ) from error
+    graph = _read(file)
     note = _note(file, graph)
     if dynamics is None:
         dynamics = Dynamics(**note["dynamics"]) if note else Dynamics()
@@ -57,6 +56,18 @@ def load(path: str | Path, dynamics: Dynamics | None = None) -> SpikingGraph:
         return SpikingGraph(graph, dynamics, name)
     except GraphError as error:
         raise GraphError(f"{file}: {error}") from error
+
+
+def _read(file: Path) -> nir.NIRGraph:
+    if not file.is_file():
+        raise InputFileError(f"{file}: no such NIR file; give the path of a .nir file")
+    try:
+        return nir.read(str(file))
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputFileError(
+            f"{file}: cannot be read as a NIR graph ({_one_line(error)}); "
+            "write it again with nir.write"
+        ) from error
 
 
 def _note(file: Path, graph: nir.NIRGraph) -> dict[str, Any]:

@@ -99,7 +99,9 @@ def check_run(
     network, can = graph.network, backend.capabilities
     precision = graph.dynamics.precision
     if precision not in can.precisions:
-        others = [name for name in BACKENDS if precision in get_backend(name).capabilities.precisions]
+        others = [
+            name for name in BACKENDS if precision in get_backend(name).capabilities.precisions
+        ]
         raise GraphError(
             f"backend {backend.name!r}: precision {precision} is not exact there, it has "
             f"{', '.join(sorted(can.precisions))}; backends with {precision}: {', '.join(others)}"

@@ -1,13 +1,15 @@
 """The compiled engine: the whole graph as one sparse matrix, one pass per tick.
 
-Neurons of all populations share one index space behind the inputs. Spikes of the last tick push
-their weights into an accumulator; then every neuron is updated in a loop that the compiler turns
-into vector instructions. Loihi's product u * (4096 - d) >> 12 is split into 12-bit halves so that
-it fits 32-bit lanes and stays exact.
+Neurons of all populations share one index space behind the inputs; each population starts at a
+multiple of eight, so that eight neurons at a time are tested for spikes. Spikes of the last tick
+push their weights into an accumulator; then every neuron is updated in a loop that the compiler
+turns into vector instructions. Loihi's product u * (4096 - d) >> 12 is split into 12-bit halves so
+that it fits 32-bit lanes and stays exact.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,26 +23,34 @@ from neurovlm.spiking.backends.base import Capabilities, check_run, initial_stat
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.fixed_point import LIMIT, UNIT, WEIGHT_SHIFT
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.network import Network
+from neurovlm.spiking.network import Network, Population
 from neurovlm.spiking.trace import NetworkState, Trace
 from neurovlm.spiking.train import SpikeTrain
 
-_BUFFER = 1 << 18  # spikes recorded between two visits to Python
-_ENGINE_LIMIT = 2**31 - 1
+_LANES = 8  # neurons whose spike bytes are tested as one word
+_BUFFER = 1 << 16  # spikes per population recorded between two visits to Python
 
 
 @dataclass(frozen=True, eq=False)
 class _Program:
-    """The graph as flat arrays; rows of the matrix are sources, inputs first."""
+    """The graph as flat arrays.
 
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
+    The matrix has one row per source, inputs first; its indices are unsigned because the compiler
+    would test signed ones for being negative. The other arrays leave the inputs out: ``place`` is
+    where each neuron lies, ``ends`` where each population's padded block ends. ``starts`` are the
+    sources' first rows.
+    """
+
+    starts: Mapping[str, int]
+    indptr: NDArray[np.uint32]
+    indices: NDArray[np.uint32]
     weights: NDArray[Any]
     bias: NDArray[Any]
     keep_u: NDArray[Any]
     keep_v: NDArray[Any]
     threshold: NDArray[Any]
-    starts: dict[str, int]
+    place: NDArray[np.int64]
+    ends: NDArray[np.int64]
 
 
 class FastBackend:
@@ -56,24 +66,28 @@ class FastBackend:
         network = check_run(self, graph, spikes, state)
         start = initial_state(graph) if state is None else state
         program = _compile(graph)
-        u, v = (_flat(network, part, program.keep_u.dtype) for part in (start.u, start.v))
-        pending = _flat_pending(network, program, start)
+        u, v = (_flat(network, program, part) for part in (start.u, start.v))
+        pending = np.concatenate(
+            [start.pending[name] + np.int32(first) for name, first in program.starts.items()]
+        )
         kernel = _run_loihi if graph.dynamics.precision is Precision.LOIHI else _run_float
         bounds = np.searchsorted(spikes.tick, np.arange(spikes.n_ticks + 1))
-        ticks, neurons = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
-        room = max(_BUFFER, 2 * len(u))
-        out_tick, out_neuron = np.empty(room, np.int32), np.empty(room, np.int32)
+        fired = np.empty((len(program.ends), max(_BUFFER, 2 * len(u))), np.int32)
+        counts = np.zeros((len(program.ends), spikes.n_ticks), np.int32)
+        parts: list[list[NDArray[np.int32]]] = [[np.empty(0, np.int32)] for _ in program.ends]
         tick = 0
         while tick < spikes.n_ticks:
-            tick, n_out, pending = kernel(
+            tick, n_fired, pending = kernel(
                 program.indptr, program.indices, program.weights, program.bias,
-                program.keep_u, program.keep_v, program.threshold,
-                u, v, pending, spikes.neuron, bounds, tick, network.n_inputs,
-                out_tick, out_neuron,
+                program.keep_u, program.keep_v, program.threshold, program.ends,
+                u, v, pending, spikes.neuron, bounds, tick, network.n_inputs, fired, counts,
             )  # fmt: skip
-            ticks.append(out_tick[:n_out].copy())
-            neurons.append(out_neuron[:n_out].copy())
-        trains = _split(network, program, np.concatenate(ticks), np.concatenate(neurons), spikes)
+            for part, row, n in zip(parts, fired, n_fired, strict=True):
+                part.append(row[:n].copy())
+        trains = {
+            p.name: _train(p, program.starts[p.name], np.concatenate(part), count, spikes.dt_s)
+            for p, part, count in zip(network.populations, parts, counts, strict=True)
+        }
         end = _end_state(network, program, u, v, pending, graph.dynamics.precision)
         return Trace(spikes, trains, network, end, start.pending)
 
@@ -84,112 +98,89 @@ def _compile(graph: SpikingGraph) -> _Program:
     if cached is not None:
         return cached
     network, precision = graph.network, graph.dynamics.precision
-    names = [network.input_name, *(p.name for p in network.populations)]
-    sizes = [network.n_inputs, *(p.size for p in network.populations)]
-    begins = np.cumsum([0, *sizes])
-    starts = dict(zip(names, begins.tolist(), strict=False))
-    blocks = [c.matrix.tocoo() for c in network.connections]
-    row = np.concatenate(
-        [b.col + starts[c.source] for b, c in zip(blocks, network.connections, strict=True)]
+    sizes = np.array([p.size for p in network.populations])
+    ends = np.cumsum(-(-sizes // _LANES) * _LANES)
+    begins = np.array([0, *ends[:-1]])
+    place = np.concatenate([b + np.arange(n) for b, n in zip(begins, sizes, strict=True)])
+    names = (p.name for p in network.populations)
+    starts = {network.input_name: 0}
+    starts |= dict(zip(names, (network.n_inputs + begins).tolist(), strict=True))
+    matrix = _matrix(network, starts, int(ends[-1]))
+    loihi = precision is Precision.LOIHI
+    if loihi:
+        _check_range(network, matrix)
+    dtype = np.dtype(np.int32) if loihi else state_dtype(precision)
+    never = np.iinfo(np.int32).max if loihi else np.inf
+    columns = zip(*(_constants(p, loihi) for p in network.populations), strict=True)
+    fields = [np.concatenate(column) for column in columns]
+    bias, keep_u, keep_v, threshold = (
+        _padded(field, place, int(ends[-1]), fill, dtype)
+        for field, fill in zip(fields, (0, 0, 0, never), strict=True)
     )
-    column = np.concatenate(
-        [
-            b.row + (starts[c.target] - network.n_inputs)
-            for b, c in zip(blocks, network.connections, strict=True)
-        ]
-    )
-    n = int(begins[-1]) - network.n_inputs
-    data = np.concatenate([b.data for b in blocks])
-    matrix = scipy.sparse.csr_array((data, (row, column)), shape=(int(begins[-1]), n))
-    fields = {
-        name: np.concatenate([getattr(p, name) for p in network.populations])
-        for name in ("loss_u", "loss_v", "threshold", "bias", "du", "dv", "vth")
-    }
-    if precision is Precision.LOIHI:
-        _check_range(matrix, fields["bias"])
-        dtype: np.dtype[Any] = np.dtype(np.int32)
-        keep_u, keep_v = UNIT - 1 - fields["du"], UNIT - fields["dv"]
-        threshold = fields["vth"] << WEIGHT_SHIFT
-    else:
-        dtype = np.dtype(state_dtype(precision))
-        keep_u, keep_v = (UNIT - fields["loss_u"]) / UNIT, (UNIT - fields["loss_v"]) / UNIT
-        threshold = fields["threshold"]
     program = _Program(
-        matrix.indptr.astype(np.int64),
-        matrix.indices.astype(np.int32),
-        *(f.astype(dtype) for f in (matrix.data, fields["bias"], keep_u, keep_v, threshold)),
         starts,
+        matrix.indptr.astype(np.uint32),
+        matrix.indices.astype(np.uint32),
+        matrix.data.astype(dtype),
+        bias,
+        keep_u,
+        keep_v,
+        threshold,
+        place,
+        ends,
     )
     graph.__dict__["_fast_program"] = program
     return program
 
 
-def _check_range(matrix: Any, bias: NDArray[np.float64]) -> None:
-    """32-bit sums hold as long as one tick's input stays below 2**24 per neuron."""
-    drive = float(abs(matrix).sum(axis=0).max() + np.abs(bias).max())
-    if drive * (1 << WEIGHT_SHIFT) + LIMIT > _ENGINE_LIMIT:
+def _matrix(network: Network, starts: Mapping[str, int], n: int) -> Any:
+    """All connections as one CSR matrix, ``(sources, targets)``."""
+    blocks = [c.matrix.tocoo() for c in network.connections]
+    pairs = list(zip(blocks, network.connections, strict=True))
+    row = np.concatenate([b.col + starts[c.source] for b, c in pairs])
+    column = np.concatenate([b.row + (starts[c.target] - network.n_inputs) for b, c in pairs])
+    data = np.concatenate([b.data for b in blocks])
+    return scipy.sparse.csr_array((data, (row, column)), shape=(network.n_inputs + n, n))
+
+
+def _constants(p: Population, loihi: bool) -> tuple[NDArray[Any], ...]:
+    """Bias, the parts of u and v kept per tick, and threshold of each neuron."""
+    if loihi:
+        return p.bias, UNIT - 1 - p.du, UNIT - p.dv, p.vth << WEIGHT_SHIFT
+    return p.bias, (UNIT - p.loss_u) / UNIT, (UNIT - p.loss_v) / UNIT, p.threshold
+
+
+def _check_range(network: Network, matrix: Any) -> None:
+    """32-bit sums hold, and one wrap is enough, while one tick's input stays below 2**24."""
+    bias = max(float(np.abs(p.bias).max()) for p in network.populations)
+    drive = float(abs(matrix).sum(axis=0).max()) + bias
+    if drive * (1 << WEIGHT_SHIFT) > 2 * LIMIT:
         raise GraphError(
             f"backend 'fast': one neuron's weights sum to {drive:.0f}, more than its 32-bit sums "
             "hold; use backend reference"
         )
 
 
-def _flat(network: Network, part: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    return np.concatenate([part[p.name] for p in network.populations]).astype(dtype)
+def _padded(
+    values: NDArray[Any], place: NDArray[np.int64], n: int, fill: float, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    array = np.full(n, fill, dtype)
+    array[place] = values
+    return array
 
 
-def _flat_pending(network: Network, program: _Program, state: NetworkState) -> NDArray[np.int32]:
-    parts = [state.pending[name] + np.int32(program.starts[name]) for name in program.starts]
-    return np.concatenate(parts).astype(np.int32)
+def _flat(network: Network, program: _Program, part: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    values = np.concatenate([part[p.name] for p in network.populations])
+    keep = program.keep_u
+    return _padded(values, program.place, len(keep), 0, keep.dtype)
 
 
-def _split(
-    network: Network,
-    program: _Program,
-    tick: NDArray[np.int32],
-    neuron: NDArray[np.int32],
-    spikes: SpikeTrain,
-) -> dict[str, SpikeTrain]:
-    ends = np.array([program.starts[p.name] + p.size for p in network.populations], np.int32)
-    counts = _count(neuron, ends)
-    tick, neuron = _partition(tick, neuron, ends, np.cumsum(counts) - counts)
-    trains, at = {}, 0
-    for p, count in zip(network.populations, counts.tolist(), strict=True):
-        mine = slice(at, at + count)
-        local = neuron[mine] - np.int32(program.starts[p.name])
-        trains[p.name] = SpikeTrain(tick[mine], local, spikes.n_ticks, p.shape, spikes.dt_s)
-        at += count
-    return trains
-
-
-@numba.njit(cache=True, nogil=True)
-def _count(neuron, ends):  # type: ignore[no-untyped-def]
-    """Spikes per population; within a tick neurons ascend, so the population rarely changes."""
-    counts = np.zeros(len(ends), np.int64)
-    p = 0
-    for n in neuron:
-        while n >= ends[p]:
-            p += 1
-        while p > 0 and n < ends[p - 1]:
-            p -= 1
-        counts[p] += 1
-    return counts
-
-
-@numba.njit(cache=True, nogil=True)
-def _partition(tick, neuron, ends, at):  # type: ignore[no-untyped-def]
-    """Stable partition by population into the places that start at ``at``."""
-    out_tick, out_neuron = np.empty_like(tick), np.empty_like(neuron)
-    p = 0
-    for i in range(len(neuron)):
-        n = neuron[i]
-        while n >= ends[p]:
-            p += 1
-        while p > 0 and n < ends[p - 1]:
-            p -= 1
-        out_tick[at[p]], out_neuron[at[p]] = tick[i], n
-        at[p] += 1
-    return out_tick, out_neuron
+def _train(
+    p: Population, start: int, rows: NDArray[np.int32], counts: NDArray[np.int32], dt_s: float
+) -> SpikeTrain:
+    """Spikes of one population from their matrix rows and their number in each tick."""
+    tick = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    return SpikeTrain(tick, rows - np.int32(start), len(counts), p.shape, dt_s)
 
 
 def _end_state(
@@ -200,52 +191,60 @@ def _end_state(
     pending: NDArray[np.int32],
     precision: Precision,
 ) -> NetworkState:
-    dtype = state_dtype(precision)
     sizes = {network.input_name: network.n_inputs} | {p.name: p.size for p in network.populations}
     left = {}
     for name, first in program.starts.items():
         mine = (pending >= first) & (pending < first + sizes[name])
         left[name] = pending[mine] - np.int32(first)
-    cuts = np.cumsum([p.size for p in network.populations])[:-1]
     names = [p.name for p in network.populations]
-    parts = (dict(zip(names, np.split(x.astype(dtype), cuts), strict=True)) for x in (u, v))
-    return NetworkState(*parts, pending=left)
+    cuts = np.cumsum([p.size for p in network.populations])[:-1]
+    dtype = state_dtype(precision)
+    u_of, v_of = (
+        dict(zip(names, np.split(x[program.place].astype(dtype), cuts), strict=True))
+        for x in (u, v)
+    )
+    return NetworkState(u_of, v_of, left)
 
 
 def _make_kernel(update: Any) -> Any:
     """Build the tick loop around one neuron update."""
 
     @numba.njit(cache=True, nogil=True)
-    def kernel(
-        indptr, indices, weights, bias, keep_u, keep_v, threshold,
-        u, v, pending, fed, bounds, tick, n_inputs, out_tick, out_neuron,
+    def kernel(  # type: ignore[no-untyped-def]
+        indptr, indices, weights, bias, keep_u, keep_v, threshold, ends,
+        u, v, pending, fed, bounds, tick, n_inputs, fired, counts,
     ):  # fmt: skip
-        n = len(u)
-        n_ticks = len(bounds) - 1
+        n, n_ticks = len(u), len(bounds) - 1
         a = np.empty_like(u)
-        fired = np.zeros((n + 7) // 8 * 8, np.uint8)
-        words = fired.view(np.uint64)
-        n_out = 0
-        while tick < n_ticks and n_out + n <= len(out_tick):
+        spiking = np.zeros(n, np.uint8)
+        words = spiking.view(np.uint64)
+        n_fired = np.zeros(len(ends), np.int64)
+        while tick < n_ticks and n_fired.max() + n <= fired.shape[1]:
             a[:] = bias
             for spike in pending:
                 for j in range(indptr[spike], indptr[spike + 1]):
                     a[indices[j]] += weights[j]
-            update(u, v, a, keep_u, keep_v, threshold, fired)
-            first = n_out
-            for word in range(len(words)):
-                if words[word] != 0:  # eight neurons at once; most words are silent
-                    for i in range(8 * word, min(8 * word + 8, n)):
-                        if fired[i]:
-                            out_tick[n_out] = tick
-                            out_neuron[n_out] = n_inputs + i
-                            n_out += 1
+            update(u, v, a, keep_u, keep_v, threshold, spiking)
+            word = 0
+            for p in range(len(ends)):
+                to = n_fired[p]
+                while word < ends[p] // _LANES:
+                    if words[word] != 0:  # most are silent
+                        for i in range(_LANES * word, _LANES * (word + 1)):
+                            fired[p, to] = n_inputs + i  # overwritten by the next one if silent
+                            to += spiking[i]
+                    word += 1
+                counts[p, tick] = to - n_fired[p]
+                n_fired[p] = to
             n_fed = bounds[tick + 1] - bounds[tick]
-            pending = np.empty(n_fed + n_out - first, np.int32)
+            pending = np.empty(n_fed + counts[:, tick].sum(), np.int32)
             pending[:n_fed] = fed[bounds[tick] : bounds[tick + 1]]
-            pending[n_fed:] = out_neuron[first:n_out]
+            for p in range(len(ends)):
+                new = fired[p, n_fired[p] - counts[p, tick] : n_fired[p]]
+                pending[n_fed : n_fed + len(new)] = new
+                n_fed += len(new)
             tick += 1
-        return tick, n_out, pending
+        return tick, n_fired, pending
 
     return kernel
 
@@ -263,7 +262,7 @@ def _keep(x, keep):  # type: ignore[no-untyped-def]
 # Three short loops: with all arrays in one, the compiler gives up proving that they do not
 # overlap and leaves the loop scalar.
 @numba.njit(cache=True, inline="always")
-def _update_loihi(u, v, a, keep_u, keep_v, threshold, fired):  # type: ignore[no-untyped-def]
+def _update_loihi(u, v, a, keep_u, keep_v, threshold, spiking):  # type: ignore[no-untyped-def]
     limit, span, shift = np.int32(LIMIT), np.int32(2 * LIMIT), np.int32(WEIGHT_SHIFT)
     for i in range(len(u)):
         ui = np.int32(_keep(u[i], keep_u[i]) + np.int32(a[i] << shift))
@@ -272,23 +271,23 @@ def _update_loihi(u, v, a, keep_u, keep_v, threshold, fired):  # type: ignore[no
     for i in range(len(u)):
         vi = np.int32(_keep(v[i], keep_v[i]) + u[i])
         v[i] = min(max(vi, np.int32(1 - limit)), np.int32(limit - 1))
-    _fire(v, threshold, fired)
+    _fire(v, threshold, spiking)
 
 
 @numba.njit(cache=True, inline="always")
-def _update_float(u, v, a, keep_u, keep_v, threshold, fired):  # type: ignore[no-untyped-def]
+def _update_float(u, v, a, keep_u, keep_v, threshold, spiking):  # type: ignore[no-untyped-def]
     for i in range(len(u)):
         u[i] = u[i] * keep_u[i] + a[i]
     for i in range(len(u)):
         v[i] = v[i] * keep_v[i] + u[i]
-    _fire(v, threshold, fired)
+    _fire(v, threshold, spiking)
 
 
 @numba.njit(cache=True, inline="always")
-def _fire(v, threshold, fired):  # type: ignore[no-untyped-def]
+def _fire(v, threshold, spiking):  # type: ignore[no-untyped-def]
     for i in range(len(v)):
         spike = v[i] > threshold[i]
-        fired[i] = spike
+        spiking[i] = spike
         v[i] = v.dtype.type(0) if spike else v[i]
 
 

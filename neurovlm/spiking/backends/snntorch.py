@@ -51,9 +51,7 @@ class SnnTorchBackend:
         mem = {name: torch.tensor(v, dtype=dtype) for name, v in start.v.items()}
         sizes = {network.input_name: network.n_inputs}
         sizes |= {p.name: p.size for p in network.populations}
-        last = {
-            name: _column(start.pending[name], size, dtype) for name, size in sizes.items()
-        }
+        last = {name: _column(start.pending[name], size, dtype) for name, size in sizes.items()}
         fired: dict[str, list[NDArray[np.int32]]] = {p.name: [] for p in network.populations}
         bounds = np.searchsorted(spikes.tick, np.arange(spikes.n_ticks + 1))
         with torch.no_grad():

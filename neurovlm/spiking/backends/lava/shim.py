@@ -11,20 +11,11 @@ import dataclasses
 import functools
 import importlib
 
-from neurovlm.core.optional import require
-
 AFFECTED = "lava.magma.compiler.var_model"
 
 
 def import_lava() -> None:
-    """Make ``import lava.magma...`` work in this process.
-
-    Raises
-    ------
-    MissingComponentError
-        When Lava is not installed.
-    """
-    require("lava.magma", "backend 'lava'")
+    """Make ``import lava...`` work in this process; it must be the first import of Lava."""
     original = dataclasses.dataclass
     dataclasses.dataclass = functools.partial(original, unsafe_hash=True)  # type: ignore[assignment]
     try:

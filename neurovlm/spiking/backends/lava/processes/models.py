@@ -42,14 +42,16 @@ class PyEventSource(PyLoihiProcessModel):
 @requires(CPU)
 @tag("fixed_pt", "floating_pt")
 class PySpikeSink(PyLoihiProcessModel):
-    """Writes through a buffered file that is closed in the last time step."""
+    """Writes through a buffered file that gets its name when the last time step is in it."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool, precision=1)
 
     def __init__(self, proc_params: dict[str, Any]) -> None:
         super().__init__(proc_params)
         self._n_ticks = proc_params["n_ticks"]
-        self._file = Path(proc_params["spike_file"]).open("wb")
+        self._path = Path(proc_params["spike_file"])
+        self._partial = self._path.with_suffix(".part")
+        self._file = self._partial.open("wb")
 
     def run_spk(self) -> None:
         """Receive the spikes that every population sent in this time step."""
@@ -59,3 +61,4 @@ class PySpikeSink(PyLoihiProcessModel):
         self._file.write(pairs.tobytes())
         if self.time_step == self._n_ticks:
             self._file.close()
+            self._partial.rename(self._path)

@@ -42,9 +42,9 @@ class SpikeSink(AbstractProcess):
     size
         Number of neurons, all populations together.
     n_ticks
-        The file is closed after this many time steps.
+        The file is complete after this many time steps.
     spike_file
-        Where to write.
+        Appears when it is complete.
     """
 
     def __init__(self, *, size: int, n_ticks: int, spike_file: str) -> None:
@@ -65,7 +65,7 @@ class Slot(AbstractVirtualPort):
         port._connect_forward([self], AbstractPort, [None], assert_same_shape=False)
 
     def get_transform_func_fwd(self) -> functools.partial[NDArray[Any]]:
-        """What the receiving port does to the values."""
+        """Return what the receiving port does to the values."""
         return functools.partial(place, size=self.shape[0], start=self._start)
 
     def get_transform_func_bwd(self) -> functools.partial[NDArray[Any]]:

@@ -1,0 +1,399 @@
+"""The command line: ``neurovlm run|demo|simulate|power|devices``.
+
+Exit codes: 0 done, 2 wrong usage, 3 bad input file, 4 a needed component is missing, 1 else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from neurovlm.core.errors import NeurovlmError, UsageError
+from neurovlm.spiking.backends.base import BACKENDS
+from neurovlm.spiking.dynamics import Precision
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Simulate spiking vision-language pipelines and estimate what they cost in hardware.",
+)
+
+Backend = Annotated[
+    str | None, typer.Option("--backend", help=f"One of {', '.join(BACKENDS)}; default fast.")
+]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", help=f"One of {', '.join(Precision)}; default loihi.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Model of the zoo or path of a .safetensors file.")
+]
+Device = Annotated[
+    list[str] | None,
+    typer.Option("--device", help="Device, device@mode or system a+b; repeat for several."),
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", help="Inferences per second; default 1000 / window-ms.")
+]
+Deploy = Annotated[
+    str | None,
+    typer.Option("--deploy-precision", help="Precision the ANN is costed at: fp32, fp16, int8."),
+]
+WindowMs = Annotated[
+    float | None, typer.Option("--window-ms", help="Window of one inference; default 25.")
+]
+FitOption = Annotated[
+    str | None,
+    typer.Option("--fit", help="Sensor on the square grid: crop (default), letterbox, stretch."),
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with any of these and every constant.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the device intervals.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the report and data.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Sensor = Annotated[
+    str | None, typer.Option("--sensor", help="Sensor size WxH, where the file does not say.")
+]
+Start = Annotated[
+    float | None, typer.Option("--start", help="Seconds after the first event to start at.")
+]
+Stop = Annotated[
+    float | None, typer.Option("--stop", help="Seconds after the first event to stop at.")
+]
+Sort = Annotated[bool, typer.Option("--sort", help="Accept events up to 10 ms out of order.")]
+Recording = Annotated[Path, typer.Argument(help="Event-camera recording.", metavar="PATH")]
+
+
+@app.command(
+    epilog="Example: neurovlm run hand.aedat4 --out out/hand --device jetson-orin-nano@15w"
+)
+def run(
+    path: Recording,
+    out: Out,
+    backend: Backend = None,
+    precision: PrecisionOption = None,
+    model: Model = None,
+    device: Device = None,
+    rate: Rate = None,
+    deploy_precision: Deploy = None,
+    window_ms: WindowMs = None,
+    fit: FitOption = None,
+    config: Config = None,
+    seed: Seed = None,
+    sensor: Sensor = None,
+    start: Start = None,
+    stop: Stop = None,
+    sort: Sort = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Run the pipeline on a recording and estimate its cost on each device."""
+    from neurovlm.events.io import open_recording
+
+    settings = _settings(
+        backend, precision, model, device, rate, deploy_precision, window_ms, fit, seed
+    )
+    _check_out(out, overwrite)
+    pipeline = _pipeline(config, settings)
+    recording = open_recording(path, sensor=_sensor(sensor), sort=sort, start_s=start, stop_s=stop)
+    with _progress("windows") as progress:
+        result = pipeline.run(recording, progress=progress)
+    _finish(result, out, overwrite, as_json)
+
+
+@app.command(epilog="Example: neurovlm demo --out out/demo")
+def demo(
+    out: Out,
+    backend: Backend = None,
+    precision: PrecisionOption = None,
+    model: Model = None,
+    device: Device = None,
+    rate: Rate = None,
+    deploy_precision: Deploy = None,
+    window_ms: WindowMs = None,
+    fit: FitOption = None,
+    config: Config = None,
+    seed: Seed = None,
+    start: Start = None,
+    stop: Stop = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Run the pipeline on a bundled procedural scene of four seconds."""
+    import dataclasses
+
+    from neurovlm.events.io import Frame
+    from neurovlm.events.scenes import demo_clip
+
+    settings = _settings(
+        backend, precision, model, device, rate, deploy_precision, window_ms, fit, seed
+    )
+    _check_out(out, overwrite)
+    pipeline = _pipeline(config, settings)
+    clip = demo_clip()
+    assert clip.frames is not None
+    frames = [Frame(int(t), pixels) for t, pixels in zip(clip.frame_t_us, clip.frames, strict=True)]
+    events = _cut(clip.stream, start, stop)
+    with _progress("windows") as progress:
+        result = pipeline.run(events, frames=frames, progress=progress)
+    info = dataclasses.replace(
+        result.recording, path="demo scene", notes=(f"true caption: {clip.caption}",)
+    )
+    _finish(dataclasses.replace(result, recording=info), out, overwrite, as_json)
+
+
+@app.command(
+    epilog="Example: neurovlm simulate hand.aedat4 --graph net.nir --backend lava --out trace.npz"
+)
+def simulate(
+    path: Recording,
+    out: Annotated[Path, typer.Option("--out", help="npz file for the spikes.")],
+    graph: Annotated[
+        str, typer.Option("--graph", help="change-detector, patch-lif, or a NIR file.")
+    ] = "change-detector",
+    backend: Backend = None,
+    precision: PrecisionOption = None,
+    dt_ms: Annotated[
+        float | None,
+        typer.Option("--dt-ms", help="Tick of a NIR file that does not say; default 1 ms."),
+    ] = None,
+    fit: FitOption = None,
+    sensor: Sensor = None,
+    start: Start = None,
+    stop: Stop = None,
+    sort: Sort = False,
+    as_json: Json = False,
+) -> None:
+    """Run a spiking graph on a recording and write every population's spikes."""
+    from neurovlm.core.grid import FITS
+    from neurovlm.events.io import open_recording
+    from neurovlm.report.simulation import describe, print_counts
+    from neurovlm.report.trace_file import write_trace
+    from neurovlm.spiking.backends.base import get_backend
+    from neurovlm.spiking.simulate import simulate as simulate_graph
+
+    chosen = fit or "crop"
+    if chosen not in FITS:
+        raise UsageError(f"--fit must be one of {', '.join(FITS)}, got {fit!r}")
+    engine = get_backend(backend or "fast")
+    spiking = _graph(graph, precision, dt_ms)
+    recording = open_recording(path, sensor=_sensor(sensor), sort=sort, start_s=start, stop_s=stop)
+    with _progress("windows") as progress:
+        trace = simulate_graph(spiking, engine, recording.chunks(), fit=chosen, progress=progress)
+    write_trace(trace, out)
+    summary = describe(trace, spiking, engine.name, recording.path, out)
+    if as_json:
+        typer.echo(json.dumps(summary, allow_nan=False))
+    else:
+        print_counts(summary, Console())
+
+
+@app.command(epilog="Example: neurovlm power out/hand/workload.json --device loihi2+jetson-nano")
+def power(
+    workload: Annotated[
+        Path, typer.Argument(help="workload.json of a run, or one written by hand.")
+    ],
+    device: Device = None,
+    rate: Rate = None,
+    deploy_precision: Deploy = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate energy, power and latency of counted work on each device."""
+    from hw_models import Workload, estimate
+    from neurovlm.pipeline.config import DEFAULT_DEVICES
+    from neurovlm.report.table import print_devices
+
+    counted = Workload.load(workload)
+    reports = {
+        name: estimate(counted, name, rate_hz=rate, deploy_as=deploy_precision, seed=seed or 0)
+        for name in device or DEFAULT_DEVICES
+    }
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "schema_version": 1,
+                    "workload_hash": counted.hash(),
+                    "devices": {name: report.to_dict() for name, report in reports.items()},
+                },
+                allow_nan=False,
+            )
+        )
+    else:
+        print_devices(reports, Console())
+
+
+@app.command(epilog="Example: neurovlm devices --json")
+def devices(as_json: Json = False) -> None:
+    """List the devices of the catalogue with their modes and limits."""
+    from hw_models.__main__ import main as hw_main
+
+    raise typer.Exit(hw_main(["devices", *(["--json"] if as_json else [])]))
+
+
+def main() -> None:
+    """Entry point: every error raised on purpose is one line on stderr and its exit code."""
+    from hw_models import HwModelError
+
+    try:
+        app(standalone_mode=True)
+    except NeurovlmError as error:
+        _fail(str(error), error.exit_code)
+    except HwModelError as error:
+        _fail(str(error), _hw_code(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo("error: " + " ".join(message.split()), err=True)
+    sys.exit(code)
+
+
+def _hw_code(error: Exception) -> int:
+    from hw_models import EstimateError, UnknownDeviceError, WorkloadError
+
+    if isinstance(error, WorkloadError):
+        return 3
+    return 2 if isinstance(error, UnknownDeviceError | EstimateError) else 1
+
+
+def _settings(
+    backend: str | None,
+    precision: str | None,
+    model: str | None,
+    device: list[str] | None,
+    rate: float | None,
+    deploy_precision: str | None,
+    window_ms: float | None,
+    fit: str | None,
+    seed: int | None,
+) -> dict[str, Any]:
+    """Options that were given, under the names of RunConfig."""
+    given = {
+        "backend": backend,
+        "precision": precision,
+        "model": model,
+        "devices": tuple(device) if device else None,
+        "rate_hz": rate,
+        "deploy_precision": deploy_precision,
+        "window_ms": window_ms,
+        "fit": fit,
+        "seed": seed,
+    }
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _pipeline(config: Path | None, settings: dict[str, Any]) -> Any:
+    """The pipeline of a config file and options; unknown devices are refused before any work."""
+    import torch
+
+    from hw_models import load_device
+    from neurovlm.pipeline import Pipeline, load_config, make_config
+
+    torch.set_num_threads(1)  # two threads make small layers slower on a busy machine
+    resolved = (
+        make_config(settings, where="options") if config is None else load_config(config, settings)
+    )
+    for name in resolved.devices:
+        load_device(name)
+    return Pipeline.from_config(resolved)
+
+
+def _finish(result: Any, out: Path, overwrite: bool, as_json: bool) -> None:
+    from neurovlm.report.files import write_outputs
+    from neurovlm.report.summary import estimate_devices, summarise, to_json
+    from neurovlm.report.table import print_run
+
+    reports = estimate_devices(result)
+    with _progress("writing the report", count=False):
+        write_outputs(result, reports, out, overwrite=overwrite)
+    if as_json:
+        typer.echo(to_json(summarise(result, reports)))
+    else:
+        console = Console()
+        print_run(result, reports, console)
+        console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    """Refuse a bad output folder before the work, not after it."""
+    from neurovlm.report.files import check_target
+
+    check_target(out, overwrite=overwrite)
+
+
+def _sensor(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise UsageError(f"--sensor must be WxH, for example 640x480, got {text!r}")
+    return int(width), int(height)
+
+
+def _graph(name: str, precision: str | None, dt_ms: float | None) -> Any:
+    from dataclasses import replace
+
+    from neurovlm.frontend.detector import GRAPHS, change_detector, patch_lif
+    from neurovlm.spiking import nir_io
+    from neurovlm.spiking.dynamics import Dynamics
+
+    wanted = Dynamics(precision=precision or Precision.LOIHI)  # type: ignore[arg-type]
+    builders = {"change-detector": change_detector, "patch-lif": patch_lif}
+    if name in builders:
+        if dt_ms is not None:
+            raise UsageError(f"--dt-ms is for NIR files; {name} has 1 ms ticks")
+        return builders[name](precision=wanted.precision)
+    if not name.endswith(".nir"):
+        raise UsageError(
+            f"unknown graph {name!r}; known are {', '.join(GRAPHS)} and files ending in .nir"
+        )
+    said = nir_io.dynamics_of(name)
+    dynamics = said if precision is None else replace(said, precision=wanted.precision)
+    if dt_ms is not None:
+        dynamics = replace(dynamics, dt_s=dt_ms / 1e3)
+    return nir_io.load(name, dynamics)
+
+
+def _cut(stream: Any, start: float | None, stop: float | None) -> Any:
+    first = int(stream.t[0])
+    low = first if start is None else first + round(start * 1e6)
+    high = int(stream.t[-1]) + 1 if stop is None else first + round(stop * 1e6)
+    events = stream.between(low, high)
+    if not len(events):
+        raise UsageError(f"no event between --start {start} and --stop {stop}")
+    return events
+
+
+@contextmanager
+def _progress(what: str, *, count: bool = True) -> Iterator[Any]:
+    """A progress line on stderr, only on a terminal; yields a callback or None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what)
+
+        def advance(done: int) -> None:
+            bar.update(task, description=f"{done:,} {what}" if count else what)
+
+        yield advance
+
+
+if __name__ == "__main__":
+    main()
