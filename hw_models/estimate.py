@@ -27,7 +27,7 @@ from hw_models.notes import Situation, notes_on
 from hw_models.ops import LayerOps, OpKind, Ops, Precision
 from hw_models.plan import AcceleratorPart, ChipPart, LinkPart, Plan, make_plan
 from hw_models.report import Dominant, EnergyReport, Row
-from hw_models.uncertainty import Columns, Constants, Interval, total
+from hw_models.uncertainty import Columns, Constants, Interval
 from hw_models.workload import Workload
 
 _SPARSE_ONLY = (OpKind.GATHER, OpKind.SCATTER)  # what a dense pass does not do at all
@@ -35,11 +35,43 @@ _N_DOMINANT = 3
 
 
 @dataclass(frozen=True, slots=True)
+class _Table:
+    """Lines with their amounts stacked, shape (n_lines, n_columns)."""
+
+    lines: tuple[Line, ...]
+    amounts: Columns
+
+    @classmethod
+    def of(cls, lines: Sequence[Line], c: Constants) -> _Table:
+        stacked = np.stack([line.amount for line in lines]) if lines else np.empty((0, c.n_columns))
+        return cls(tuple(lines), stacked)
+
+    def total(self) -> Columns:
+        result: Columns = self.amounts.sum(axis=0)
+        return result
+
+    def rows(self, c: Constants) -> tuple[Row, ...]:
+        """Summarise each line that is not zero throughout."""
+        kept = np.flatnonzero(self.amounts.any(axis=1))
+        intervals = c.intervals(self.amounts[kept])
+        lines = (self.lines[index] for index in kept)
+        return tuple(
+            Row(line.stage, line.layer, line.term, interval)
+            for line, interval in zip(lines, intervals, strict=True)
+        )
+
+    def by_stage(self, c: Constants) -> dict[str, Interval]:
+        stages = np.array([line.stage for line in self.lines])
+        names = dict.fromkeys(stages.tolist())
+        return {name: c.interval(self.amounts[stages == name].sum(axis=0)) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
 class _Evaluation:
     """Energies and times of all parts for one set of counts, in columns."""
 
     energies: tuple[Line, ...]
-    times: tuple[Line, ...]
+    times: _Table
     active_j: Columns
     latency_s: Columns
     launch_share: float
@@ -109,13 +141,12 @@ def _evaluate(plan: Plan, *, dense: bool) -> _Evaluation:
         launch_s = sum(float(t.amount[0]) for t in cost.times if t.term in roofline.OVERHEADS)
         launch_share = launch_s / own_s if own_s else 0.0
     energies = tuple(line for cost in costs for line in cost.energies)
-    times = tuple(line for cost in costs for line in cost.times)
-    zeros = plan.constants.zeros()
+    times = _Table.of([line for cost in costs for line in cost.times], plan.constants)
     return _Evaluation(
         energies=energies,
         times=times,
-        active_j=total((line.amount for line in energies), zeros),
-        latency_s=total((line.amount for line in times), zeros),
+        active_j=_Table.of(energies, plan.constants).total(),
+        latency_s=times.total(),
         launch_share=launch_share,
     )
 
@@ -200,6 +231,7 @@ class _Summary:
         lines = result.energies
         if idle is not None:
             lines = (*lines, Line(SHARED, "", "idle", idle / self.rate_hz))
+        table = _Table.of(lines, c)
         in_play = _in_play(c, latency, active if energy is None else energy)
 
         def interval(columns: Columns | None) -> Interval | None:
@@ -223,9 +255,9 @@ class _Summary:
             latency_s=interval(latency),
             realtime=bool(self.rate_hz * latency[0] <= 1) if costed else None,
             fits=plan.chip.mapping.fits if plan.chip else None,
-            rows=_rows(c, lines) if costed else (),
-            times=_rows(c, result.times) if costed else (),
-            by_stage=_by_stage(c, lines) if costed else {},
+            rows=table.rows(c) if costed else (),
+            times=result.times.rows(c) if costed else (),
+            by_stage=table.by_stage(c) if costed else {},
             dense_twin=twin,
             notes=notes,
             dominant=tuple(
@@ -243,24 +275,6 @@ def _in_play(c: Constants, *results: Columns) -> list[Sourced]:
     """Constants that move one of the results; those with a range of one point move nothing."""
     names = {swing.name for result in results for swing in c.tornado(result)}
     return [c.sourced[name] for name in c.sourced if name in names]
-
-
-def _rows(c: Constants, lines: Sequence[Line]) -> tuple[Row, ...]:
-    kept = [line for line in lines if line.amount.any()]
-    if not kept:
-        return ()
-    intervals = c.intervals(np.stack([line.amount for line in kept]))
-    return tuple(
-        Row(line.stage, line.layer, line.term, interval)
-        for line, interval in zip(kept, intervals, strict=True)
-    )
-
-
-def _by_stage(c: Constants, lines: Sequence[Line]) -> dict[str, Interval]:
-    stages: dict[str, Columns] = {}
-    for line in lines:
-        stages[line.stage] = stages.get(line.stage, c.zeros()) + line.amount
-    return {stage: c.interval(amount) for stage, amount in stages.items()}
 
 
 def _sources(constants: Sequence[Sourced]) -> tuple[str, ...]:

@@ -95,7 +95,8 @@ class Constants:
         samples = np.sort(results[:, 1 + 2 * len(self.columns) :], axis=1)
         low, high = _quantile(samples, 0.05), _quantile(samples, 0.95)
         low, high = np.minimum(low, nominal), np.maximum(high, nominal)
-        return [Interval(*map(float, each)) for each in zip(nominal, low, high, strict=True)]
+        ends = zip(nominal.tolist(), low.tolist(), high.tolist(), strict=True)
+        return [Interval(*each) for each in ends]
 
     def interval(self, result: Columns) -> Interval:
         """Summarise one result of shape (n_columns,)."""

@@ -51,7 +51,8 @@ class Workload:
     window_ms
         Length of a window in milliseconds.
     layers
-        One :class:`LayerOps` per layer.
+        One :class:`LayerOps` per layer. Spiking layers stand in the order the signal passes them:
+        inputs first, the read-out, whose spikes leave the chip, last.
     ticks
         Ticks of the spiking graph, summed over the recording.
     deploy_as
