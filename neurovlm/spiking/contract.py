@@ -1,4 +1,6 @@
-"""The suite every backend must pass, for use with pytest on a backend of your own::
+"""The suite every backend must pass, also one of your own.
+
+With pytest::
 
     from neurovlm.spiking.contract import BackendContract
 

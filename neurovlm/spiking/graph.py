@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,7 +41,7 @@ class SpikingGraph:
     """
 
     nir: nir.NIRGraph
-    dynamics: Dynamics = Dynamics()
+    dynamics: Dynamics = field(default_factory=Dynamics)
     name: str = "graph"
 
     def __post_init__(self) -> None:

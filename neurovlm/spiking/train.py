@@ -42,7 +42,8 @@ class SpikeTrain:
             object.__setattr__(self, name, array)
         if len(self.tick) != len(self.neuron):
             raise UsageError(
-                f"SpikeTrain: tick and neuron differ in length: {len(self.tick)}, {len(self.neuron)}"
+                "SpikeTrain: tick and neuron differ in length: "
+                f"{len(self.tick)}, {len(self.neuron)}"
             )
         if len(self.tick) and not (
             self.tick[0] >= 0

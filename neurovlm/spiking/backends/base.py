@@ -108,11 +108,13 @@ def check_run(
         )
     if spikes.n_neurons != network.n_inputs:
         raise GraphError(
-            f"node {network.input_name!r}: takes {network.input_shape}, the spikes are {spikes.shape}"
+            f"node {network.input_name!r}: takes {network.input_shape}, "
+            f"the spikes are {spikes.shape}"
         )
     if spikes.dt_s != graph.dynamics.dt_s:
         raise GraphError(
-            f"graph {graph.name!r}: dt is {graph.dynamics.dt_s:g} s, the spikes have {spikes.dt_s:g} s"
+            f"graph {graph.name!r}: dt is {graph.dynamics.dt_s:g} s, "
+            f"the spikes have {spikes.dt_s:g} s"
         )
     if state is not None and not can.resumes:
         raise GraphError(
