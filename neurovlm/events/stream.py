@@ -120,17 +120,12 @@ class EventStream:
                     f"EventStream.from_array: no field {' / '.join(aliases)} in {list(names)}"
                 )
             columns[field] = events[found]
+        x, y = _coordinates(columns["x"], "x"), _coordinates(columns["y"], "y")
         if sensor is None:
             if len(events) == 0:
                 raise UsageError("EventStream.from_array: give sensor=(width, height) for 0 events")
-            sensor = (int(columns["x"].max()) + 1, int(columns["y"].max()) + 1)
-        return cls(
-            _times(columns["t"]),
-            _coordinates(columns["x"], "x"),
-            _coordinates(columns["y"], "y"),
-            columns["p"] > 0,
-            sensor,
-        )
+            sensor = (int(x.max()) + 1, int(y.max()) + 1)
+        return cls(_times(columns["t"]), x, y, columns["p"] > 0, sensor)
 
     def to_tonic(self) -> NDArray[Any]:
         """Structured array with Tonic's fields ``x, y, t, p``."""

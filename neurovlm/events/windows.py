@@ -74,17 +74,25 @@ def iter_windows(chunks: Iterable[EventStream], window_us: int) -> Iterator[Wind
                 f"{latest} us; sort them first"
             )
         latest = int(chunk.t[-1])
-        stop = start + window_us if stop is None else stop
+        if stop is None:
+            stop, silence = start + window_us, EventStream.empty(chunk.sensor)
         first = 0
         while latest >= stop:
             last = int(np.searchsorted(chunk.t, stop))
-            events = EventStream.join([*pending, chunk[first:last]])
-            yield Window(index, stop - window_us, stop, events)
+            if last > first:
+                pending.append(chunk[first:last])
+            yield Window(index, stop - window_us, stop, _joined(pending, silence))
             pending, first = [], last
             index, stop = index + 1, stop + window_us
         pending.append(chunk[first:])
     if stop is not None:
-        yield Window(index, stop - window_us, stop, EventStream.join(pending))
+        yield Window(index, stop - window_us, stop, _joined(pending, silence))
+
+
+def _joined(parts: list[EventStream], silence: EventStream) -> EventStream:
+    if len(parts) > 1:
+        return EventStream.join(parts)
+    return parts[0] if parts else silence
 
 
 def _check_length(window_us: int) -> None:

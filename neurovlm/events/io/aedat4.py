@@ -89,16 +89,31 @@ def _check_ends(path: Path) -> bool:
             f"{path}: truncated: it ends at byte {size}, its packets at byte {table}; "
             "copy the file again"
         )
-    with opened(path) as file:
-        file.seek(-4, 2)
-        end = file.read()
-    whole = compression not in _LZ4 or end == bytes(4)  # an LZ4 frame ends with four zero bytes
-    if not whole or not _table_is_readable(path):
+    ended = compression not in _LZ4 or _lz4_frame_ends(path, table)
+    if not ended or not _table_is_readable(path):
         raise InputFileError(
             f"{path}: truncated: the packet table at byte {table} is cut or corrupt (the file ends "
             f"at byte {size}); copy the file again"
         )
     return True
+
+
+def _lz4_frame_ends(path: Path, start: int) -> bool:
+    """Say whether the LZ4 frame from byte ``start`` to the end of the file is whole.
+
+    Decoders do not miss the end mark and checksum when they have what they want before it.
+    Layout: LZ4 Frame Format 1.6.
+    """
+    with opened(path) as file:
+        file.seek(start)
+        frame = file.read()
+    if len(frame) < 7:
+        return False
+    flags = frame[4]
+    place = 7 + (8 if flags & 0x08 else 0) + (4 if flags & 0x01 else 0)
+    while block := int.from_bytes(frame[place : place + 4], "little") & 0x7FFF_FFFF:
+        place += 4 + block + (4 if flags & 0x10 else 0)
+    return len(frame) == place + 4 + (4 if flags & 0x04 else 0)
 
 
 def _table_is_readable(path: Path) -> bool:

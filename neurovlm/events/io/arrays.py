@@ -5,6 +5,7 @@ Members are read in blocks, from the file or from the zip archive, never whole.
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -32,7 +33,10 @@ _READ_HEADER: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...],
     (2, 0): npy.read_array_header_2_0,
 }
 _Place: TypeAlias = tuple[str | None, str | None]  # member of the archive, field of its array
-_CORRUPT = (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile)
+_CORRUPT = (
+    *(ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile, NotImplementedError),
+    *(SyntaxError, tokenize.TokenError),  # an array's header is a Python literal
+)
 
 
 def open_npy(path: Path) -> Source:
@@ -183,13 +187,14 @@ def _find(names: list[str]) -> dict[str, str]:
 
 
 def _sensor(path: Path, members: list[str]) -> Sensor | None:
-    with np.load(path, allow_pickle=False) as archive:
-        if "sensor" in members:
-            sides = np.ravel(archive["sensor"])
-        elif "width" in members and "height" in members:
-            sides = np.ravel([archive["width"], archive["height"]])
-        else:
-            return None
+    names = ["sensor"] if "sensor" in members else ["width", "height"]
+    if not set(names) <= set(members):
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            sides = np.ravel([archive[name] for name in names])
+    except _CORRUPT as error:
+        raise InputFileError(f"{path}: corrupt array: {error}; copy the file again") from error
     if len(sides) != 2 or not np.issubdtype(sides.dtype, np.integer) or (sides < 1).any():
         raise InputFileError(f"{path}: sensor is {sides.tolist()}; expected width and height")
     return int(sides[0]), int(sides[1])

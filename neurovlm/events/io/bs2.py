@@ -19,23 +19,18 @@ from neurovlm.events.io.source import Columns, Source
 RECORD_BYTES = 5
 TIME_BITS = 23
 _RECORD = np.dtype((np.uint8, RECORD_BYTES))
-_MAX_STEPS_BACK = 0.05  # share of steps back in real, even badly shuffled, recordings is lower
+_MAX_STEPS_BACK = 0.05
+_MIN_RECORDS = 100  # fewer could be anything
 
 
-def steps_back(data: bytes) -> float:
-    """Share of time steps that go back if ``data`` were ``.bs2`` events; about 0.5 for noise."""
-    whole = len(data) // RECORD_BYTES * RECORD_BYTES
-    t = _raw_time(np.frombuffer(data[:whole], np.uint8).reshape(-1, RECORD_BYTES))
-    return float((np.diff(t) < 0).mean()) if len(t) > 1 else 0.0
-
-
-def looks_like_bs2(data: bytes) -> bool:
-    """Say whether the first bytes of a file make sense as ``.bs2`` events."""
-    return steps_back(data) <= _MAX_STEPS_BACK
+def looks_like_bs2(head: bytes) -> bool:
+    """Say whether the first bytes of a file are ``.bs2`` events, whatever its name."""
+    t = _times_in(head)
+    return len(t) >= _MIN_RECORDS and t[-1] != t[0] and _steps_back(t) <= _MAX_STEPS_BACK
 
 
 def open_bs2(path: Path, head: bytes) -> Source:
-    """Read a ``.bs2`` file.
+    """Read a ``.bs2`` file; ``head`` are its first bytes.
 
     Raises
     ------
@@ -43,12 +38,23 @@ def open_bs2(path: Path, head: bytes) -> Source:
         When the last record is cut, or the times of the first records jump back and forth.
     """
     check_whole(path, 0, RECORD_BYTES)
-    if not looks_like_bs2(head):
+    t = _times_in(head)
+    if len(t) >= _MIN_RECORDS and _steps_back(t) > _MAX_STEPS_BACK:
         raise InputFileError(
-            f"{path}: not .bs2 events: {steps_back(head):.0%} of the first time steps go back; "
-            "give the file the extension of its true format"
+            f"{path}: corrupt, or not .bs2 events: {_steps_back(t):.0%} of the first time steps go "
+            "back; give the file the extension of its true format"
         )
     return Source(".bs2", lambda: _columns(path))
+
+
+def _times_in(head: bytes) -> NDArray[np.int32]:
+    whole = len(head) // RECORD_BYTES * RECORD_BYTES
+    return _raw_time(np.frombuffer(head[:whole], _RECORD))
+
+
+def _steps_back(t: NDArray[np.int32]) -> float:
+    """Share of time steps that go back: 0.5 for noise, far less in any recording."""
+    return float((np.diff(t) < 0).mean())
 
 
 def _columns(path: Path) -> Iterator[Columns]:

@@ -114,9 +114,9 @@ def _prophesee(path: Path) -> Source | None:
 
 def _by_look(path: Path, head: bytes) -> Source:
     """Try the formats without a mark of their own: text, then ``.bs2``."""
-    if text.looks_like_text(head):
-        return text.open_text(path)
     extension = path.suffix.lower()
+    if text.looks_like_text(head) or (extension in _EXTENSIONS["CSV"] and b"\0" not in head):
+        return text.open_text(path)
     if extension in _EXTENSIONS[".bs2"]:
         return bs2.open_bs2(path, head)
     if path.stat().st_size % bs2.RECORD_BYTES == 0 and bs2.looks_like_bs2(head):

@@ -22,7 +22,8 @@ def infer_unit(t: NDArray[Any]) -> tuple[str, str]:
     microseconds. Whole numbers are microseconds, unless that makes more events per second than
     any sensor sends: then milliseconds.
     """
-    span = float(t[-1] - t[0])
+    t = t[np.isfinite(t)]
+    span = float(t[-1] - t[0]) if len(t) else 0.0
     if np.any(t % 1):
         unit = next((u for u in ("s", "ms") if span * US_PER[u] <= _LONGEST_S * 1e6), "us")
         why = "times have fractions"

@@ -47,11 +47,8 @@ class _Layout:
 
 def looks_like_text(head: bytes) -> bool:
     """Say whether the first bytes of a file are lines of numbers, perhaps after a header."""
-    try:
-        lines = head.decode("ascii").split("\n")[:4]
-    except UnicodeDecodeError:
-        return False
-    return any(len(_split(line)) >= 4 and _NUMBERS.fullmatch(line.strip()) for line in lines)
+    lines = head.decode("utf-8", "replace").split("\n")[:4]
+    return any(_is_numbers(line) and len(re.split(r"[,;\s]+", line.strip())) >= 4 for line in lines)
 
 
 def open_text(path: Path) -> Source:
@@ -72,20 +69,23 @@ def open_text(path: Path) -> Source:
     return Source("CSV", lambda: _columns(path, layout, unit or "us"), layout.sensor, notes)
 
 
-def _split(line: str) -> list[str]:
-    return [field for field in re.split(r"[,;\t ]+", line.strip().lstrip("#").strip()) if field]
+def _is_numbers(line: str) -> bool:
+    return bool(line.strip() and _NUMBERS.fullmatch(line.strip()))
+
+
+def _split(line: str, delimiter: str | None) -> list[str]:
+    return [field.strip() for field in line.strip().lstrip("#").split(delimiter)]
 
 
 def _layout(path: Path) -> _Layout:
     with opened(path) as file:
-        lines = [line.decode("latin-1") for line in islice(file, 100)]
-    header: list[str] = []
-    n_header = 0
+        lines = [line.decode("utf-8", "replace") for line in islice(file, 100)]
+    header, n_header = "", 0
     for line in lines:
-        if line.strip() and _NUMBERS.fullmatch(line.strip()):
+        if _is_numbers(line):
             break
         n_header += 1
-        header = _split(line.lower()) or header
+        header = line if line.strip() else header
     else:
         raise InputFileError(
             f"{path}: no line of numbers among the first {len(lines)}; expected one event a line: "
@@ -93,8 +93,10 @@ def _layout(path: Path) -> _Layout:
         )
     found = next((mark for mark in ",;\t" if mark in line), None)
     n_columns = len(line.split(found))
-    if header:
-        return _from_header(path, header, n_header, found, n_columns)
+    names = _split(header.lower(), found)
+    fields = [_NAME.fullmatch(name) for name in names]
+    if any(field and field[1] in _FIELDS for field in fields):
+        return _from_header(path, names, n_header, found, n_columns)
     if n_columns != 4:
         raise InputFileError(
             f"{path}: {n_columns} columns and no header; expected t, x, y, p, or a first line that "
@@ -133,7 +135,7 @@ def _numbers(path: Path, layout: _Layout) -> Iterator[NDArray[np.float64]]:
     with opened(path) as file:
         next(islice(file, layout.n_header, layout.n_header), None)
         while lines := list(islice(file, _LINES)):
-            texts = [line.decode("latin-1") for line in lines]
+            texts = [line.decode("utf-8", "replace") for line in lines]
             if any(text.strip() for text in texts):
                 try:
                     yield np.loadtxt(
