@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from hw_models import LayerOps, OpKind, Ops
+from hw_models.ops import TOKEN_BUCKETS
 from neurovlm.core.ops import LayerCount
 from neurovlm.zoo.counts import count_caption, count_step
 from neurovlm.zoo.spec import ModelSpec
 
 _WORD = re.compile(r"^word\.\d+\.")  # the words of a caption share one set of layers
-
-BUCKETS = (8, 16, 32, 64, 98, 196)  # token counts a static-shape runtime is built for
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def bucket(n_active: int, n_tokens: int) -> int:
     """Smallest built-for token count that holds ``n_active``; 0 stays 0."""
     if n_active == 0:
         return 0
-    return min((size for size in BUCKETS if n_active <= size <= n_tokens), default=n_tokens)
+    return min((size for size in TOKEN_BUCKETS if n_active <= size <= n_tokens), default=n_tokens)
 
 
 def model_layers(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hw_models import LayerOps, OpKind, Ops
-from neurovlm.spiking.trace import Trace
+from neurovlm.spiking.network import Network
+from neurovlm.spiking.trace import PopulationCount, Trace
 
 FRONTEND_POPULATIONS = ("F",)  # the support filter; all others decide what changed
 
@@ -45,8 +46,10 @@ def spiking_layers(
 ) -> tuple[LayerOps, ...]:
     """One layer per population, with the synapses that end on it, plus the input.
 
-    Populations named in ``frontend`` form that stage, the others the stage ``change``. The dense
-    twin of a model keeps the same front end, so dense counts equal the executed ones.
+    Populations named in ``frontend`` form that stage, the others the stage ``change``. Layers come
+    in signal order with the read-out last: a device model sends a layer's spikes to the next one,
+    and the last one's over the link. The dense twin of a model keeps the same front end, so dense
+    counts equal the executed ones.
     """
     incoming: dict[str, list[int]] = {p.name: [0, 0] for p in trace.populations}
     for c in trace.connections:
@@ -60,7 +63,7 @@ def spiking_layers(
             executed=Ops(spikes=len(trace.input)),
         )
     ]
-    for p in trace.populations:
+    for p in sorted(trace.populations, key=_signal_order(trace.network)):
         synapses, synops = incoming[p.name]
         layers.append(
             LayerOps(
@@ -73,3 +76,16 @@ def spiking_layers(
             )
         )
     return tuple(layers)
+
+
+def _signal_order(network: Network) -> Callable[[PopulationCount], tuple[bool, int, str]]:
+    """Sort key: connections from the input, the output population after all others."""
+    hops = {network.input_name: 0}
+    while grown := {
+        c.target: hops[c.source] + 1
+        for c in network.connections
+        if c.source in hops and c.target not in hops
+    }:
+        hops |= grown
+    unreached = len(network.populations) + 1
+    return lambda p: (p.name == network.output, hops.get(p.name, unreached), p.name)
