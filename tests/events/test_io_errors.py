@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 
 from neurovlm.core.errors import InputFileError, UsageError
 from neurovlm.events.io import Frame, open_recording, read
+from neurovlm.events.io.source import decoded
 from neurovlm.events.stream import EventStream
 
 Write = Callable[[str, EventStream], Path]
@@ -256,6 +257,39 @@ def test_an_aedat4_recording_that_was_not_closed_is_read_with_a_note(
     assert np.array_equal(read(path).t, stream.t)
     path.write_bytes(data[: position - 5])
     assert "aedat stops after 0 events" in refused(path)
+
+
+class PanicException(BaseException):
+    """Stands for the class of a Rust panic, which no module exports."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (RuntimeError("bad magic\n\nin line 2"), "corrupt or truncated: decoder stops after 5"),
+        (PanicException("index out of bounds"), "after 5 events: index out of bounds"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+    ],
+)
+def test_what_a_decoding_library_raises(raised: BaseException, expected: str) -> None:
+    def packets() -> Iterator[int]:
+        yield from (2, 3)
+        raise raised
+
+    with pytest.raises(InputFileError) as caught:
+        list(decoded(Path("r.es"), "decoder", packets, lambda n: n))
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, MemoryError])
+def test_what_is_not_the_fault_of_the_file_passes(raised: type[BaseException]) -> None:
+    def packets() -> Iterator[int]:
+        raise raised
+        yield 1
+
+    with pytest.raises(raised):
+        list(decoded(Path("r.es"), "decoder", packets, lambda n: n))
 
 
 def _table_field(data: bytearray) -> int:

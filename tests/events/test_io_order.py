@@ -141,8 +141,10 @@ def test_disorder_after_stop_is_not_reached(tmp_path: Path) -> None:
         read(path)
 
 
-@pytest.mark.parametrize("sort", [False, True])
-@pytest.mark.parametrize("name", ["bs2", "npy", "raw", "dat", "aedat"])
+@pytest.mark.parametrize(
+    ("name", "sort"),
+    [("bs2", False), ("bs2", True), ("npy", False), ("raw", False), ("dat", True), ("aedat", True)],
+)
 def test_memory_does_not_grow_with_the_file(name: str, sort: bool, tmp_path: Path) -> None:
     n, chunk_events = 5_000_000, 50_000
     path = tmp_path / f"long.{name}"

@@ -85,6 +85,8 @@ def test_seconds_are_rounded_before_order_is_checked(tmp_path: Path) -> None:
         ("t,x,p\n1,2,0,4\n", "names the columns t, x, p; expected t, x, y and p"),
         ("1,2,3,0,9\n2,2,3,0,9\n", "5 columns and no header"),
         ("t,x,y,p\n", "no line of numbers"),
+        ("oops,1,2,1\n5,1,2,1\n", "line 1 is 'oops,1,2,1', neither numbers nor names"),
+        ("3,4,0,1500\n3,4,1,1600\n", "its column starts with 1500; without a header"),
         ("5,2,3,0\n4,2,3,0\n", "event 1 at 4 us follows 5 us"),
     ],
 )

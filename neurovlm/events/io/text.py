@@ -61,6 +61,11 @@ def open_text(path: Path) -> Source:
     """
     layout = _layout(path)
     first = next(_numbers(path, layout), None)
+    if first is not None and not np.isin(first[:, 3], (-1, 0, 1)).any():
+        raise InputFileError(
+            f"{path}: the polarity should be 0, 1 or -1, its column starts with {first[0, 3]:g}; "
+            "without a header the columns are t, x, y, p: add a first line that names them"
+        )
     unit = layout.unit
     notes: tuple[str, ...] = ()
     if unit is None and first is not None:
@@ -97,6 +102,11 @@ def _layout(path: Path) -> _Layout:
     fields = [_NAME.fullmatch(name) for name in names]
     if any(field and field[1] in _FIELDS for field in fields):
         return _from_header(path, names, n_header, found, n_columns)
+    if header and not header.lstrip().startswith(("#", "%")):
+        raise InputFileError(
+            f"{path}: line {n_header} is {header.strip()[:60]!r}, neither numbers nor names of "
+            "columns; expected t, x, y, p"
+        )
     if n_columns != 4:
         raise InputFileError(
             f"{path}: {n_columns} columns and no header; expected t, x, y, p, or a first line that "
@@ -149,7 +159,7 @@ def _numbers(path: Path, layout: _Layout) -> Iterator[NDArray[np.float64]]:
 def _bad_line(
     path: Path, texts: list[str], n_read: int, layout: _Layout, error: ValueError
 ) -> InputFileError:
-    """Name the line that does not parse; loadtxt counts rows, from 0 or from 1."""
+    """Name the line that does not parse: loadtxt counts rows of the block, blank lines left out."""
     for i, text in enumerate(texts):
         fields = text.split(layout.delimiter)
         try:
