@@ -91,14 +91,16 @@ def head_counts(
     config: HeadConfig, dim: int, n_tokens: int, n_labels: int
 ) -> tuple[LayerCount, ...]:
     """Count one window of `neurovlm.sttf.head.LabelHead`; it reads all N tokens every time."""
-    q, s = config.n_queries, config.state_dim
+    q, o, s = config.n_queries, config.observed_dim, config.state_dim
     return (
         attention("fusion", "readout.logits", 1, q, dim, n_tokens),
         attention("fusion", "readout.evidence", 1, q, 3, n_tokens),
         elementwise("fusion", "readout.softmax", q * n_tokens),
         attention("fusion", "readout.mix", 1, q, n_tokens, dim),
-        linear("fusion", "input", 1, q * dim, s),
-        elementwise("fusion", "norm", s, weights=2 * s),
+        linear("fusion", "input", 1, q * dim, o),
+        elementwise("fusion", "norm", o, weights=2 * o),
+        linear("fusion", "motion", 1, (1 + len(config.taps)) * o, s),
+        elementwise("fusion", "gelu", s),
         linear("fusion", "recurrent.input", 1, s, 3 * s),
         linear("fusion", "recurrent.state", 1, s, 3 * s),
         elementwise("fusion", "recurrent.gates", 3 * s),

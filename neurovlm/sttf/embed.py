@@ -13,6 +13,9 @@ FRAME_PATCH = 16
 
 FRAME_CHANNELS = 3
 
+POSITION_SCALE = 0.3
+"""Start of the position beside the embedded events, whose values have a spread of about 0.15."""
+
 
 class PatchEmbed(nn.Module):
     """x_i = E log(1 + counts_i) + (F rgb_i or ``no_frame``) + position_i.
@@ -37,7 +40,7 @@ class PatchEmbed(nn.Module):
         self.events = nn.Linear(channels * grid.patch**2, dim)
         self.frame = nn.Linear(FRAME_CHANNELS * FRAME_PATCH**2, dim, bias=False)
         self.no_frame = nn.Parameter(torch.zeros(dim))
-        self.position = nn.Parameter(torch.randn(grid.n_patches, dim) * 0.02)
+        self.position = nn.Parameter(_waves(grid.side, dim) * POSITION_SCALE)
         self.register_buffer("event_pixels", _pixel_table(grid, channels), persistent=False)
         self.register_buffer(
             "rgb_pixels", _pixel_table(frame_grid, FRAME_CHANNELS), persistent=False
@@ -73,6 +76,22 @@ def _pixel_table(grid: PatchGrid, channels: int) -> Tensor:
     """Flat pixel index of each value of each patch, ``(N, channels * patch^2)``."""
     image = np.arange(channels * grid.pixels**2).reshape(channels, grid.pixels, grid.pixels)
     return torch.from_numpy(np.ascontiguousarray(grid.to_patches(image)))
+
+
+def _waves(side: int, dim: int) -> Tensor:
+    """Sines and cosines of row and column at several wavelengths, ``(side^2, dim)``.
+
+    Neighbours start alike and far patches apart, as in Vaswani et al. (2017), in two dimensions.
+    Wavelengths run from 4 to 4 * side patches; ``dim`` is filled up with zeros.
+    """
+    n = dim // 4
+    wavelength = 4.0 * side ** torch.linspace(0, 1, n)
+    angle = 2 * torch.pi * torch.arange(side)[:, None] / wavelength  # (side, n)
+    wave = torch.cat([angle.sin(), angle.cos()], -1)  # (side, 2n)
+    rows = wave[:, None].expand(side, side, 2 * n)
+    columns = wave[None].expand(side, side, 2 * n)
+    both = torch.cat([rows, columns], -1).flatten(0, 1)
+    return torch.nn.functional.pad(both, (0, dim - 4 * n))
 
 
 def _patches(image: Tensor, table: Tensor, index: Tensor | None) -> Tensor:

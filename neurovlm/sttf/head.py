@@ -1,15 +1,18 @@
 """Label head: a causal recurrent state over a readout of the token memory.
 
-A single window cannot tell clockwise from counter-clockwise, so the label is read from a GRU
-that sees one readout per window and remembers for seconds.
+A single window cannot tell clockwise from counter-clockwise. So each window's readout is laid
+beside those of a few windows before (which way do things move?), and a GRU gathers that evidence
+for seconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from neurovlm.core.errors import UsageError
 from neurovlm.sttf.memory import TokenMemory
@@ -23,19 +26,42 @@ class HeadConfig:
     ----------
     n_queries
         Learned queries that pool the memory.
+    observed_dim
+        Width of what one window is reduced to.
+    taps
+        Windows back that are looked at beside the present one, ascending.
     state_dim
         Width of the recurrent state.
     """
 
     n_queries: int = 8
+    observed_dim: int = 64
+    taps: tuple[int, ...] = (2, 4, 8)
     state_dim: int = 128
 
     def __post_init__(self) -> None:
-        if self.n_queries < 1 or self.state_dim < 1:
+        if min(self.n_queries, self.observed_dim, self.state_dim) < 1:
             raise UsageError(
-                "head: n_queries and state_dim must be at least 1, "
-                f"got {self.n_queries} and {self.state_dim}"
+                "head: n_queries, observed_dim and state_dim must be at least 1, "
+                f"got {self.n_queries}, {self.observed_dim} and {self.state_dim}"
             )
+        if not self.taps or min(self.taps) < 1 or list(self.taps) != sorted(set(self.taps)):
+            raise UsageError(f"head: taps must be ascending and at least 1, got {self.taps}")
+
+
+class HeadState(NamedTuple):
+    """What the head carries from window to window.
+
+    Attributes
+    ----------
+    history
+        ``(B, max(taps), observed_dim)``, observations of the last windows, oldest first.
+    hidden
+        ``(B, state_dim)``, state of the GRU.
+    """
+
+    history: Tensor
+    hidden: Tensor
 
 
 class Readout(nn.Module):
@@ -48,11 +74,10 @@ class Readout(nn.Module):
 
     def __init__(self, dim: int, n_queries: int) -> None:
         super().__init__()
-        self.query = nn.Parameter(torch.randn(n_queries, dim) * dim**-0.5)
-        # half of the queries start with an eye for fresh tokens, half blind to freshness
-        fresh = torch.arange(n_queries) % 2 * 2.0
-        zeros = torch.zeros(n_queries)
-        self.evidence = nn.Parameter(torch.stack([fresh, zeros, zeros], -1))  # (n_queries, 3)
+        self.query = nn.Parameter(torch.randn(n_queries, dim))
+        # every second query starts with an eye for what just changed, the others see all alike
+        eye = (torch.arange(n_queries) % 2).float()
+        self.evidence = nn.Parameter(torch.stack([2 * eye, 0 * eye, eye], -1))  # (n_queries, 3)
 
     def forward(self, tokens: Tensor, age: Tensor, score: Tensor) -> Tensor:
         """Pool ``tokens (B, N, D)`` into ``(B, n_queries * D)``; age and score are ``(B, N)``."""
@@ -65,26 +90,50 @@ class Readout(nn.Module):
 
 
 class LabelHead(nn.Module):
-    """Readout -> GRU -> label logits."""
+    """Readout -> this and earlier windows side by side -> GRU -> label logits."""
 
     def __init__(self, config: HeadConfig, dim: int, n_labels: int) -> None:
         super().__init__()
         self.config = config
+        observed, state = config.observed_dim, config.state_dim
         self.readout = Readout(dim, config.n_queries)
-        self.input = nn.Linear(config.n_queries * dim, config.state_dim)
-        self.norm = nn.LayerNorm(config.state_dim)
-        self.recurrent = nn.GRU(config.state_dim, config.state_dim, batch_first=True)
-        self.label = nn.Linear(config.state_dim, n_labels)
+        self.input = nn.Linear(config.n_queries * dim, observed)
+        self.norm = nn.LayerNorm(observed)
+        self.motion = nn.Linear((1 + len(config.taps)) * observed, state)
+        self.recurrent = nn.GRU(state, state, batch_first=True)
+        self.label = nn.Linear(state, n_labels)
 
-    def initial(self, n_streams: int) -> Tensor:
-        """State before the first window, ``(B, state_dim)``."""
-        return torch.zeros(n_streams, self.config.state_dim)
+    def initial(self, n_streams: int) -> HeadState:
+        """State before the first window."""
+        c = self.config
+        return HeadState(
+            torch.zeros(n_streams, c.taps[-1], c.observed_dim), torch.zeros(n_streams, c.state_dim)
+        )
 
     def observe(self, memory: TokenMemory, score: Tensor) -> Tensor:
-        """Read the memory: what the recurrent state is fed in this window, ``(B, state_dim)``."""
+        """Reduce a window to ``(B, observed_dim)``."""
         return self.norm(self.input(self.readout(memory.tokens, memory.age, score)))
 
-    def advance(self, observed: Tensor, state: Tensor) -> Tensor:
-        """States after each of T windows: ``(B, T, state_dim)`` from ``observed`` of that shape."""
-        states, _ = self.recurrent(observed, state[None])
-        return states
+    def advance(self, observed: Tensor, state: HeadState) -> tuple[Tensor, HeadState]:
+        """Take T windows at once or one by one, with the same result.
+
+        Parameters
+        ----------
+        observed
+            ``(B, T, observed_dim)``.
+        state
+            Before the first of them.
+
+        Returns
+        -------
+        hidden
+            ``(B, T, state_dim)``, after each window.
+        state
+            After the last.
+        """
+        n_windows, reach = observed.shape[1], self.config.taps[-1]
+        known = torch.cat([state.history.to(observed.dtype), observed], dim=1)
+        views = [known[:, reach - tap :][:, :n_windows] for tap in (0, *self.config.taps)]
+        moves = functional.gelu(self.motion(torch.cat(views, dim=-1)))
+        hidden, _ = self.recurrent(moves, state.hidden[None])
+        return hidden, HeadState(known[:, -reach:], hidden[:, -1])

@@ -95,7 +95,9 @@ def select(
     n_changed, n_refreshed = is_changed.sum(-1), is_refreshed.sum(-1)
     n_active = n_changed + n_refreshed
     width = int(n_active.max())
-    order = (2 * is_changed.int() + is_refreshed.int()).argsort(dim=-1, descending=True, stable=True)
+    order = (2 * is_changed.int() + is_refreshed.int()).argsort(
+        dim=-1, descending=True, stable=True
+    )
     valid = torch.arange(width) < n_active[:, None]
     padded = not bool(valid.all())
     return Selection(order[:, :width], valid if padded else None, n_changed, n_refreshed)

@@ -115,10 +115,11 @@ class Block(nn.Module):
         n_streams, k, d = x.shape
         qkv = self.qkv(self.norm1(x)).view(n_streams, k, 3, self.heads, d // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B, h, k, d_h)
+        query = query * query.shape[-1] ** -0.5
         if cache is not None and rows is not None:
             key = put_rows(cache[0], rows.index, key, rows.valid)
             value = put_rows(cache[1], rows.index, value, rows.valid)
-        logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (B, h, k, N)
+        logits = query @ key.transpose(-1, -2)  # (B, h, k, N)
         if bias is not None:
             logits = logits + bias[:, None, None, :]
         mixed = (logits.softmax(-1) @ value).transpose(1, 2).reshape(n_streams, k, d)

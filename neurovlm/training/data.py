@@ -15,7 +15,7 @@ from neurovlm.events.scenes.clip import clip_seed, render_clip
 from neurovlm.events.scenes.subject import subject_from_seed
 from neurovlm.frontend.detect import Frontend
 from neurovlm.language.tokenizer import END, WordTokenizer
-from neurovlm.training.loop import Batch
+from neurovlm.training.loop import Batch, Plan
 
 FRAME_EVERY = 4
 """A frame is kept for every fourth window: 10 frames per second at 25 ms."""
@@ -141,14 +141,20 @@ class Augmentation:
         Largest shift of the view in patches, events only.
     drop
         Largest share of changed patches that go unnoticed in a clip.
+    learn_share
+        Share of the windows in which the encoder learns: more clips for the same work.
+    dense_share
+        Share of batches with a dense window at the first caption.
     """
 
     batch_size: int = 32
     n_windows: int = 48
-    max_active: tuple[int, int] = (20, 40)
-    n_refresh: tuple[int, int] = (2, 10)
+    max_active: tuple[int, int] = (16, 32)
+    n_refresh: tuple[int, int] = (2, 8)
     max_shift: int = 1
     drop: float = 0.2
+    learn_share: float = 0.35
+    dense_share: float = 0.3
 
 
 def draw_batch(
@@ -229,13 +235,25 @@ def batches(
     tokenizer: WordTokenizer,
     augmentation: Augmentation,
     rng: np.random.Generator,
-) -> Iterator[tuple[Batch, set[int]]]:
-    """Batches for ever, each from one of ``sets``, with the windows to caption after.
-
-    Captions are asked for after the last window and after one in the second half.
-    """
+) -> Iterator[tuple[Batch, Plan]]:
+    """Batches for ever, each from one of ``sets``, drawn with probability ``shares``."""
     while True:
         clips = sets[int(rng.choice(len(sets), p=shares))]
-        last = augmentation.n_windows - 1
-        windows = {last, int(rng.integers(augmentation.n_windows // 2, last))}
-        yield draw_batch(clips, tokenizer, augmentation, rng), windows
+        yield draw_batch(clips, tokenizer, augmentation, rng), draw_plan(augmentation, rng)
+
+
+def draw_plan(augmentation: Augmentation, rng: np.random.Generator) -> Plan:
+    """Captions after the last window and after one in the second half, sometimes a dense one.
+
+    What stands still is learned in dense windows only: there every token has a gradient.
+    """
+    n = augmentation.n_windows
+    middle = int(rng.integers(n // 2, n - 1))
+    is_dense = rng.random() < augmentation.dense_share
+    learn = rng.random(n) < augmentation.learn_share
+    learn[[middle, n - 1]] = True
+    return Plan(
+        captions=frozenset({middle, n - 1}),
+        dense=frozenset({middle} if is_dense else ()),
+        learn=frozenset(np.flatnonzero(learn).tolist()),
+    )

@@ -60,6 +60,25 @@ class Batch:
         return self.frames[:, window * self.frames.shape[1] // self.counts.shape[1]]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Which windows of a batch are special.
+
+    Attributes
+    ----------
+    captions
+        Windows after which a caption is asked for.
+    dense
+        Windows in which all tokens are computed, whatever changed; the first always is.
+    learn
+        Windows in which the encoder learns; None: in all. The head learns in all of them.
+    """
+
+    captions: frozenset[int] = frozenset()
+    dense: frozenset[int] = frozenset()
+    learn: frozenset[int] | None = None
+
+
 class Unrolled(NamedTuple):
     """What a model saw of a batch.
 
@@ -78,40 +97,33 @@ class Unrolled(NamedTuple):
     n_active: Tensor
 
 
-def unroll(
-    model: SttfModel, batch: Batch, keep: set[int], *, always_dense: bool = False
-) -> Unrolled:
+def unroll(model: SttfModel, batch: Batch, plan: Plan) -> Unrolled:
     """Run all windows of a batch, as `SttfModel.step` would one by one.
 
-    Parameters
-    ----------
-    model, batch
-        What to run on what.
-    keep
-        Windows whose memory is returned.
-    always_dense
-        Compute all tokens in every window: the dense twin.
+    The memory is kept after each window of ``plan.captions``.
     """
     memory: TokenMemory | None = None
     observed, memories, n_active = [], {}, []
     for window in range(batch.counts.shape[1]):
-        memory, computed = _encode(model, batch, window, memory, always_dense)
+        learns = plan.learn is None or window in plan.learn
+        with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
+            memory, computed = _encode(model, batch, window, memory, window in plan.dense)
         observed.append(model.head.observe(memory, batch.score[:, window]))
         n_active.append(computed)
-        if window in keep:
+        if window in plan.captions:
             memories[window] = memory
     start = model.head.initial(len(batch.label))
-    states = model.head.advance(torch.stack(observed, 1), start)
+    states, _ = model.head.advance(torch.stack(observed, 1), start)
     return Unrolled(states, memories, torch.stack(n_active, 1))
 
 
 def _encode(
-    model: SttfModel, batch: Batch, window: int, memory: TokenMemory | None, always_dense: bool
+    model: SttfModel, batch: Batch, window: int, memory: TokenMemory | None, dense: bool
 ) -> tuple[TokenMemory, Tensor]:
     counts, frame = batch.counts[:, window], batch.frame(window)
     changed, score = batch.changed[:, window], batch.score[:, window]
     everything = torch.full((len(changed),), changed.shape[-1])
-    if memory is None or always_dense:
+    if memory is None or dense:
         return model.encoder.dense(counts, frame), everything
     memory = memory.detach()
     chosen = select(changed, score, memory.age, batch.max_active, batch.n_refresh)
@@ -120,8 +132,8 @@ def _encode(
     cut = is_scene_cut(changed, model.spec.policy.scene_cut_share)
     if not bool(cut.any()):
         return sparse, n_active
-    dense = model.encoder.dense(counts, frame)
-    return dense.where(cut, sparse), torch.where(cut, everything, n_active)
+    whole = model.encoder.dense(counts, frame)
+    return whole.where(cut, sparse), torch.where(cut, everything, n_active)
 
 
 def label_loss(model: SttfModel, states: Tensor, label: Tensor, first: int) -> Tensor:
@@ -141,11 +153,9 @@ def caption_loss(
     return functional.cross_entropy(logits[is_word], words[is_word])
 
 
-def batch_loss(
-    model: SttfModel, batch: Batch, first: int, caption_windows: set[int]
-) -> dict[str, Tensor]:
-    """Losses by name; captions are asked for after each of ``caption_windows``."""
-    seen = unroll(model, batch, caption_windows)
+def batch_loss(model: SttfModel, batch: Batch, first: int, plan: Plan) -> dict[str, Tensor]:
+    """Losses by name: of the label from window ``first`` on, of the captions of ``plan``."""
+    seen = unroll(model, batch, plan)
     captions = [
         caption_loss(model, seen.states[:, window], memory, batch.score[:, window], batch.words)
         for window, memory in seen.memories.items()
@@ -173,6 +183,8 @@ class LoopConfig:
     max_cpu_s
         Stop after this much processor time of the process, over all threads; the cosine follows
         whichever of steps and time is further.
+    bfloat16
+        Run products in bfloat16; weights, norms and losses stay in float32.
     """
 
     steps: int = 300
@@ -183,6 +195,7 @@ class LoopConfig:
     first_window: int = 16
     caption_weight: float = 0.5
     max_cpu_s: float = math.inf
+    bfloat16: bool = True
 
 
 @dataclass(frozen=True)
@@ -196,11 +209,14 @@ class Progress:
 
 def train(
     model: SttfModel,
-    batches: Iterator[tuple[Batch, set[int]]],
+    batches: Iterator[tuple[Batch, Plan]],
     config: LoopConfig,
     report: Callable[[Progress], None] = lambda progress: None,
-) -> None:
-    """Train ``model`` in place on ``batches`` (with the windows to ask captions after)."""
+) -> Progress:
+    """Train ``model`` in place on ``batches`` and their plans; return where it ended.
+
+    Losses are running means over about 20 steps.
+    """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -213,22 +229,33 @@ def train(
     )
     start_s = time.process_time()
     model.train()
+    progress = Progress(-1, 0.0)
     for step in range(config.steps):
         done = max(step / config.steps, (time.process_time() - start_s) / config.max_cpu_s)
         if done >= 1:
             break
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * _schedule(done, config.warmup)
-        batch, caption_windows = next(batches)
-        losses = batch_loss(model, batch, config.first_window, caption_windows)
+        batch, plan = next(batches)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+            losses = batch_loss(model, batch, config.first_window, plan)
         total = losses["label"] + config.caption_weight * losses["caption"]
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
-        report(Progress(step, time.process_time() - start_s, values))
+        means = {
+            name: _smooth(progress.losses.get(name), float(loss.detach()))
+            for name, loss in losses.items()
+        }
+        progress = Progress(step, time.process_time() - start_s, means)
+        report(progress)
     model.eval()
+    return progress
+
+
+def _smooth(mean: float | None, value: float) -> float:
+    return value if mean is None else mean + (value - mean) / 20
 
 
 def _schedule(done: float, warmup: float) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from neurovlm.core.errors import UsageError
 from neurovlm.language.decoder import MicroGPT
 from neurovlm.language.tokenizer import END, WordTokenizer
-from neurovlm.sttf.head import LabelHead
+from neurovlm.sttf.head import HeadState, LabelHead
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.sttf.policy import is_scene_cut, select
 from neurovlm.sttf.vit import SparseViT
@@ -29,8 +29,8 @@ class ModelState:
     ----------
     memory
         Token memory; None before the first window.
-    recurrent
-        ``(1, state_dim)``, state of the label head.
+    head
+        State of the label head.
     score
         ``(1, N)``, change score of the last window.
     probabilities
@@ -38,7 +38,7 @@ class ModelState:
     """
 
     memory: TokenMemory | None
-    recurrent: Tensor
+    head: HeadState
     score: Tensor
     probabilities: NDArray[np.float32]
 
@@ -46,7 +46,8 @@ class ModelState:
         """Arrays by name, ready for ``np.savez``."""
         memory = {} if self.memory is None else self.memory.to_arrays()
         return {
-            "recurrent": self.recurrent.numpy(force=True).copy(),
+            "head.history": self.head.history.numpy(force=True).copy(),
+            "head.hidden": self.head.hidden.numpy(force=True).copy(),
             "score": self.score.numpy(force=True).copy(),
             "probabilities": self.probabilities.copy(),
             **{f"memory.{name}": array for name, array in memory.items()},
@@ -59,7 +60,9 @@ class ModelState:
         memory = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
         return cls(
             memory=TokenMemory.from_arrays(memory) if memory else None,
-            recurrent=torch.tensor(arrays["recurrent"]),
+            head=HeadState(
+                torch.tensor(arrays["head.history"]), torch.tensor(arrays["head.hidden"])
+            ),
             score=torch.tensor(arrays["score"]),
             probabilities=np.array(arrays["probabilities"]),
         )
@@ -108,7 +111,7 @@ class SttfModel(nn.Module):
         n_labels = len(self.spec.labels)
         return ModelState(
             memory=None,
-            recurrent=self.head.initial(1),
+            head=self.head.initial(1),
             score=torch.zeros(1, self.spec.encoder.grid.n_patches),
             probabilities=np.full(n_labels, 1 / n_labels, np.float32),
         )
@@ -149,12 +152,12 @@ class SttfModel(nn.Module):
         scores = window[3]
         if len(active) == 0:
             output = StepOutput(state.probabilities.copy(), active, active, False, n_rows)
-            return output, ModelState(memory, state.recurrent, scores, state.probabilities)
+            return output, ModelState(memory, state.head, scores, state.probabilities)
         observed = self.head.observe(memory, scores)
-        recurrent = self.head.advance(observed[:, None], state.recurrent)[:, 0]
-        probabilities = self.head.label(recurrent).softmax(-1)[0].numpy()
+        hidden, head = self.head.advance(observed[:, None], state.head)
+        probabilities = self.head.label(hidden[:, -1]).softmax(-1)[0].numpy()
         output = StepOutput(probabilities.copy(), active, active[n_changed:], is_dense, n_rows)
-        return output, ModelState(memory, recurrent, scores, probabilities)
+        return output, ModelState(memory, head, scores, probabilities)
 
     def _encode(
         self,
@@ -207,7 +210,7 @@ class SttfModel(nn.Module):
         if state.memory is None:
             raise UsageError("caption: no window has been seen yet; step() at least once first")
         context = self.decoder.context(
-            state.recurrent, state.memory.tokens, state.score, state.memory.age
+            state.head.hidden, state.memory.tokens, state.score, state.memory.age
         )
         ids, probabilities = self.decoder.generate(context)
         words = ids[0].tolist()

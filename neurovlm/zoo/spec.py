@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +15,8 @@ from neurovlm.language.decoder import DecoderConfig
 from neurovlm.sttf.head import HeadConfig
 from neurovlm.sttf.policy import PolicyConfig
 from neurovlm.sttf.vit import EncoderConfig
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,28 @@ class ModelSpec:
         UsageError
             For an unknown key, naming it and the known ones, or a value that does not fit.
         """
-        _check_keys(cls, mapping, "model")
-        try:
-            return TypeAdapter(cls).validate_python(dict(mapping))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in ("model", *first["loc"]))
-            raise UsageError(f"{where}: {first['msg']}, got {first['input']!r}") from error
+        return config_from_mapping(cls, mapping, "model")
 
     def to_mapping(self) -> dict[str, Any]:
         """Nested plain mapping; the inverse of `from_mapping`."""
         return dataclasses.asdict(self)
+
+
+def config_from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
+    """Build a configuration dataclass from nested mappings; ``where`` opens every message.
+
+    Raises
+    ------
+    UsageError
+        For an unknown key or a value that does not fit.
+    """
+    _check_keys(cls, mapping, where)
+    try:
+        return TypeAdapter(cls).validate_python(dict(mapping))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in (where, *first["loc"]))
+        raise UsageError(f"{place}: {first['msg']}, got {first['input']!r}") from error
 
 
 def _check_keys(cls: type, mapping: object, where: str) -> None:
