@@ -17,7 +17,7 @@ AFFECTED = "lava.magma.compiler.var_model"
 def import_lava() -> None:
     """Make ``import lava...`` work in this process; it must be the first import of Lava."""
     original = dataclasses.dataclass
-    dataclasses.dataclass = functools.partial(original, unsafe_hash=True)  # type: ignore[assignment]
+    dataclasses.dataclass = functools.partial(original, unsafe_hash=True)
     try:
         importlib.import_module(AFFECTED)
     finally:

@@ -1,0 +1,94 @@
+"""The process in which Lava runs: ``python -m neurovlm.spiking.backends.lava.child FOLDER``.
+
+Importing Lava sets the start method of ``multiprocessing``, its run can hang for ever when one of
+its workers fails, and its workers outlive it. So it gets a session of its own, watches its workers
+while they run, and ends the whole group when one of them fails.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import multiprocessing.process
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from neurovlm.spiking.backends.lava.job import ERROR_FILE, SPIKE_FILE, read_job
+from neurovlm.spiking.backends.lava.shim import import_lava
+
+_POLL_S = 0.05
+
+
+def main(folder: Path) -> None:
+    """Run the job in ``folder``; its spike file appears there."""
+    sys.excepthook = functools.partial(_on_error, folder)
+    import_lava()
+    configs = importlib.import_module("lava.magma.core.run_configs")
+    conditions = importlib.import_module("lava.magma.core.run_conditions")
+    builder = importlib.import_module("neurovlm.spiking.backends.lava.build")
+    job = read_job(folder)
+    tag = "fixed_pt" if job.network.dynamics.precision == "loihi" else "floating_pt"
+    source = builder.build(job, folder)
+    source.run(
+        # not blocking: a blocking run would wait for ever for a worker that died
+        conditions.RunSteps(job.n_ticks, blocking=False),
+        run_cfg=getattr(configs, job.run_config)(select_tag=tag),
+        compile_config={"pypy_channel_size": 8},  # the default of 64 can fill a small /dev/shm
+    )
+    _watch(folder)
+    source.wait()
+    source.stop()
+
+
+def _watch(folder: Path) -> None:
+    """Return when the spikes are complete; end the group when a worker failed."""
+    parent = os.getppid()
+    while not (folder / SPIKE_FILE).exists():
+        for worker in list(multiprocessing.process._children):  # type: ignore[attr-defined]
+            problem = _problem(worker)
+            if problem:
+                _end_group(folder, problem)
+        if os.getppid() != parent:
+            _end_group(folder, "the process that asked for the run is gone")
+        time.sleep(_POLL_S)
+
+
+def _problem(worker: Any) -> str:
+    """Say in one line what is wrong with a worker; empty when nothing is."""
+    failure = getattr(worker, "exception", None)  # Lava's workers: (error, traceback) or None
+    if failure is not None:
+        error, trace = failure
+        sys.stderr.write(trace)
+        places = [line.strip() for line in trace.splitlines() if line.startswith("  File ")]
+        where = f" ({places[-1]})" if places else ""
+        return f"{type(error).__name__}: {error}{where}"
+    if worker.exitcode not in (None, 0):
+        return f"worker {worker.name} ended with exit code {worker.exitcode}"
+    return ""
+
+
+def _on_error(
+    folder: Path, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    sys.__excepthook__(kind, error, trace)
+    _end_group(folder, f"{kind.__name__}: {error}")
+
+
+def _end_group(folder: Path, problem: str) -> None:
+    """Leave a message and stop every process of this session, this one included.
+
+    SIGTERM lets the resource tracker live a moment longer and remove the shared memory.
+    """
+    (folder / ERROR_FILE).write_text(" ".join(problem.split()), encoding="utf-8")
+    sys.stderr.flush()
+    os.killpg(os.getpid(), signal.SIGTERM)
+    time.sleep(60)  # until the signal arrives
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

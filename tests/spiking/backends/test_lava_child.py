@@ -1,0 +1,152 @@
+"""Failures inside Lava's processes: reported in one line, nothing left behind (Linux's /proc)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+
+from neurovlm.core.errors import BackendError
+from neurovlm.spiking.backends.lava import runner
+from neurovlm.spiking.backends.lava.job import NEURON_FILE, Job, write_job
+from neurovlm.spiking.backends.lava.runner import LavaBackend
+from neurovlm.spiking.graph import SpikingGraph
+from neurovlm.spiking.train import SpikeTrain
+
+
+@pytest.fixture
+def graph() -> SpikingGraph:
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        "synapses": nir.Linear(np.full((3, 2), 10.0)),
+        "cells": nir.IF(r=np.full(3, 1e3), v_threshold=np.full(3, 15.0), v_reset=np.zeros(3)),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    edges = [("input", "synapses"), ("synapses", "cells"), ("cells", "output")]
+    return SpikingGraph(nir.NIRGraph(nodes, edges))
+
+
+def _spikes(n_ticks: int) -> SpikeTrain:
+    tick = np.arange(n_ticks)
+    return SpikeTrain(tick, tick % 2, n_ticks, (2,), 1e-3)
+
+
+class Witness:
+    """Follows the session of the child: its processes and the shared memory they map."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.shared: set[Path] = set()
+        self.most = 0
+        self.enough = threading.Event()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._follow)
+
+    def start(self, pid: int) -> None:
+        self.pid = pid
+        self._thread.start()
+
+    def alive(self) -> list[int]:
+        """Process ids of the session, without those that only wait to be reaped."""
+        members = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) == self.pid and state not in "ZX":
+                members.append(int(stat.parent.name))
+        return members
+
+    def _follow(self) -> None:
+        while not self._done.wait(0.05):
+            members = self.alive()
+            self.most = max(self.most, len(members))
+            for pid in members:
+                try:
+                    maps = Path(f"/proc/{pid}/maps").read_text()
+                except (FileNotFoundError, ProcessLookupError, PermissionError):
+                    continue
+                self.shared |= {
+                    Path(line.split()[5]) for line in maps.splitlines() if "/dev/shm/psm_" in line
+                }
+            if len(members) > 4 and self.shared:
+                self.enough.set()
+
+    def stop(self) -> None:
+        self._done.set()
+        if self.pid:
+            self._thread.join()
+
+    def assert_nothing_left(self) -> None:
+        self.stop()
+        assert self.most > 4 and self.shared, "the simulation never started"
+        # a process closes its pipe a moment before it counts as dead
+        deadline = time.monotonic() + 2
+        while self.alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert self.alive() == []
+        assert [path for path in self.shared if path.exists()] == []
+
+
+@pytest.fixture
+def witness(monkeypatch) -> Iterator[Witness]:
+    witness = Witness()
+
+    class Watched(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            witness.start(self.pid)
+
+    monkeypatch.setattr(runner.subprocess, "Popen", Watched)
+    yield witness
+    witness.stop()
+
+
+def test_a_model_that_raises_is_reported_and_nothing_is_left(graph, witness, tmp_path):
+    write_job(tmp_path, Job(graph.network, 3000, "Loihi2SimCfg"), _spikes(3000))
+    neuron = np.load(tmp_path / NEURON_FILE)
+    neuron[2000] = 99  # the source has two channels
+    np.save(tmp_path / NEURON_FILE, neuron)
+    with pytest.raises(
+        BackendError, match=r"failed: IndexError: index 99 .* in run_spk\)"
+    ) as error:
+        runner.run_child(tmp_path, 60)
+    assert "\n" not in str(error.value)
+    assert "Traceback" in error.value.__notes__[0]
+    witness.assert_nothing_left()
+
+
+def test_the_time_limit_ends_everything(graph, witness):
+    with pytest.raises(BackendError, match=r"not finished within 4 s and stopped"):
+        LavaBackend(timeout_s=4).run(graph, _spikes(1_000_000))
+    witness.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_reported_and_nothing_is_left(graph, witness):
+    def kill_one() -> None:
+        witness.enough.wait(60)
+        os.kill(max(witness.alive()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(BackendError, match=r"worker \S+ ended with exit code -9"):
+        LavaBackend(timeout_s=60).run(graph, _spikes(1_000_000))
+    killer.join()
+    witness.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_a_network_that_lava_refuses_is_reported(graph, tmp_path):
+    write_job(tmp_path, Job(graph.network, 10, "NoSuchCfg"), _spikes(10))
+    with pytest.raises(BackendError, match=r"failed: AttributeError: .*NoSuchCfg"):
+        runner.run_child(tmp_path, 60)
