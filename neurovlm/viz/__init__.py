@@ -1,0 +1,25 @@
+"""Pictures of results: functions that take a result and return what they drew on."""
+
+from neurovlm.viz.energy import (
+    devices,
+    energy_by_stage,
+    energy_dense_vs_sttf,
+    macs_dense_vs_sttf,
+)
+from neurovlm.viz.overview import masks, overview, rasters
+from neurovlm.viz.spikes import raster
+from neurovlm.viz.tokens import label_probabilities, mask_over_frame, tokens_over_time
+
+__all__ = [
+    "devices",
+    "energy_by_stage",
+    "energy_dense_vs_sttf",
+    "label_probabilities",
+    "macs_dense_vs_sttf",
+    "mask_over_frame",
+    "masks",
+    "overview",
+    "raster",
+    "rasters",
+    "tokens_over_time",
+]

@@ -1,0 +1,90 @@
+"""One figure of a whole run."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+
+from neurovlm.viz import style
+from neurovlm.viz.protocols import Run, Snapshot
+from neurovlm.viz.spikes import raster
+from neurovlm.viz.tokens import label_probabilities, mask_over_frame, tokens_over_time
+
+DRAWN = ("F", "D", "H")  # of the change detector: filter, detector, read-out
+
+
+def overview(run: Run) -> Figure:
+    """Snapshots with their mask, rasters, tokens over time and label probabilities."""
+    figure = style.new_figure(11.5)
+    top, spikes, tokens, labels = np.ravel(
+        figure.subfigures(4, 1, height_ratios=(2.5, 4.2, 2.5, 2.6))
+    )
+    masks_in(top, run, 4)
+    rasters_in(spikes, run)
+    tokens_over_time(run, tokens.subplots())
+    label_probabilities(run, labels.subplots())
+    return figure
+
+
+def masks(run: Run, n_across: int = 4, n_down: int = 1) -> Figure:
+    """Snapshots spread over the run, each with its mask."""
+    figure = style.new_figure(0.4 + 2.15 * n_down)
+    masks_in(figure, run, n_across, n_down)
+    return figure
+
+
+def rasters(run: Run) -> Figure:
+    """Rasters of the filter, the detector and its read-out."""
+    figure = style.new_figure(4.4)
+    rasters_in(figure, run)
+    return figure
+
+
+def masks_in(figure: Figure | SubFigure, run: Run, n_across: int, n_down: int = 1) -> None:
+    """Draw `masks` in a part of a figure."""
+    chosen = spread(run, n_across * n_down)
+    n_across = min(n_across, len(chosen))
+    n_down = -(-len(chosen) // n_across)
+    grid = figure.subplots(n_down, n_across, squeeze=False).ravel()
+    for ax in grid[len(chosen) :]:
+        ax.set_axis_off()
+    for ax, snapshot in zip(grid, chosen, strict=False):
+        k = snapshot.window
+        mask_over_frame(snapshot, run.mask.changed[k], run.active[k], ax)
+    figure.legend(
+        handles=[
+            _line(style.CHANGED, "changed, computed"),
+            _line(style.REFRESHED, "refreshed"),
+            _line(style.CHANGED, "changed, over the cap", dotted=True),
+        ],
+        fontsize=style.SMALL_PT,
+        frameon=False,
+        ncols=3,
+        loc="outside lower center" if isinstance(figure, Figure) else "lower center",
+    )
+
+
+def rasters_in(figure: Figure | SubFigure, run: Run) -> list[Axes]:
+    """Draw `rasters` in a part of a figure."""
+    trace = run.trace
+    names = [name for name in DRAWN if name in trace.spikes] or [trace.network.output]
+    axes = list(figure.subplots(len(names), 1, sharex=True, squeeze=False).ravel())
+    for name, ax in zip(names, axes, strict=True):
+        raster(trace, ax, population=name)
+        ax.label_outer()
+    return axes
+
+
+def spread(run: Run, n: int) -> list[Snapshot]:
+    """At most ``n`` snapshots evenly spread over the run; dense windows only if no others."""
+    sparse = [snapshot for snapshot in run.snapshots if not run.dense[snapshot.window]]
+    kept = sparse or list(run.snapshots)
+    index = np.unique(np.linspace(0, len(kept) - 1, min(n, len(kept))).round().astype(int))
+    return [kept[i] for i in index]
+
+
+def _line(colour: str, label: str, *, dotted: bool = False) -> Line2D:
+    drawn = "dotted" if dotted else "solid"
+    return Line2D([], [], color=colour, linestyle=drawn, linewidth=1.6, label=label)
