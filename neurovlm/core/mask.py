@@ -40,12 +40,13 @@ class ChangeMask:
         self.score.setflags(write=False)
 
     def __len__(self) -> int:
-        return self.changed.shape[0]
+        return len(self.changed)
 
     @property
     def n_changed(self) -> NDArray[np.int64]:
         """Changed patches per window, ``(n_windows,)``."""
-        return self.changed.sum(axis=1)
+        n_changed: NDArray[np.int64] = self.changed.sum(axis=1)
+        return n_changed
 
     def at_least(self, min_score: int) -> ChangeMask:
         """Keep only changed patches whose score is at least ``min_score``.

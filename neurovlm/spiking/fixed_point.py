@@ -35,12 +35,14 @@ FloatArray = NDArray[np.floating[Any]]
 
 def truncate(value: IntArray, bits: int) -> IntArray:
     """Divide by ``2**bits`` and round toward zero."""
-    return np.sign(value) * (np.abs(value) >> bits)
+    kept: IntArray = np.sign(value) * (np.abs(value) >> bits)
+    return kept
 
 
 def wrap(u: IntArray) -> IntArray:
     """Bring one overflow back into (-2**23, 2**23]; +2**23 itself stays."""
-    return u - 2 * LIMIT * (u > LIMIT) + 2 * LIMIT * (u <= -LIMIT)
+    wrapped: IntArray = u - 2 * LIMIT * (u > LIMIT) + 2 * LIMIT * (u <= -LIMIT)
+    return wrapped
 
 
 def step_loihi(

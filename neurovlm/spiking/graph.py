@@ -64,6 +64,8 @@ class SpikingGraph:
         for name in sorted(self.nir.nodes):
             node = self.nir.nodes[name]
             digest.update(f"{name}:{type(node).__name__}".encode())
+            if isinstance(node, nir.Input):
+                digest.update(repr(_shape(node.output_type["output"])).encode())
             for key, value in sorted(vars(node).items()):
                 if key not in ("metadata", "input_type", "output_type"):
                     digest.update(key.encode())
@@ -104,11 +106,9 @@ def _resolve(graph: nir.NIRGraph, dynamics: Dynamics) -> Network:
             f"got {[path.source for path in outputs] or 'none'}"
         )
     inner = [path for path in paths if path.target != output_node]
-    biases = {name: np.zeros(int(np.prod(shape))) for name, shape in shapes.items()}
-    for path in inner:
-        biases[path.target] = biases[path.target] + path.bias
+    _check_used(nodes, inner)
     populations = tuple(
-        _population(name, nodes[name], shapes[name], biases[name], dynamics)
+        _population(name, nodes[name], shapes[name], _bias(name, inner), dynamics)
         for name in sorted(shapes)
         if name != input_name
     )
@@ -124,13 +124,17 @@ def _resolve(graph: nir.NIRGraph, dynamics: Dynamics) -> Network:
 
 @dataclass(frozen=True, eq=False)
 class _Path:
-    """A chain of linear nodes between two populations."""
+    """A chain of linear nodes between two populations.
+
+    ``biases`` holds what the bias of each node of the chain becomes at the target; its key is the
+    rest of the chain from that node on.
+    """
 
     source: str
     via: tuple[str, ...]
     target: str
     matrix: Matrix
-    bias: NDArray[np.float64]
+    biases: dict[tuple[str, ...], NDArray[np.float64]]
 
     def name(self, others: list[_Path]) -> str:
         label = "+".join(self.via) or f"{self.source}->{self.target}"
@@ -148,7 +152,7 @@ class _Walker:
         shape = self.shapes[source]
         size = int(np.prod(shape))
         identity: Matrix = scipy.sparse.eye_array(size, format="csr")
-        return self._extend(source, (), source, identity, np.zeros(size), shape)
+        return self._extend(source, (), source, identity, {}, shape)
 
     def _extend(
         self,
@@ -156,7 +160,7 @@ class _Walker:
         via: tuple[str, ...],
         at: str,
         matrix: Matrix,
-        bias: NDArray[np.float64],
+        biases: dict[tuple[str, ...], NDArray[np.float64]],
         shape: tuple[int, ...],
     ) -> list[_Path]:
         found = []
@@ -166,50 +170,69 @@ class _Walker:
                 expected = self.shapes.get(target, shape)
                 if np.prod(expected) != np.prod(shape):
                     raise GraphError(f"edge {at!r} -> {target!r}: {shape} does not fit {expected}")
-                found.append(_Path(source, via, target, matrix, bias))
+                found.append(_Path(source, via, target, matrix, biases))
                 continue
             if target in via or isinstance(node, nir.Input):
                 raise GraphError(
                     f"edge {at!r} -> {target!r}: a cycle without a neuron, which has no delay; "
                     "put a neuron population into it"
                 )
-            step, step_bias, out_shape = linear_map(target, node, shape)
-            found += self._extend(
-                source, (*via, target), target, step @ matrix, step @ bias + step_bias, out_shape
-            )
+            step, bias, out_shape = linear_map(target, node, shape)
+            passed = {(*chain, target): step @ value for chain, value in biases.items()}
+            passed[(target,)] = bias
+            product = step @ matrix
+            product.eliminate_zeros()
+            found += self._extend(source, (*via, target), target, product, passed, out_shape)
         return found
+
+
+def _check_used(nodes: dict[str, nir.NIRNode], paths: list[_Path]) -> None:
+    used = {node for path in paths for node in path.via}
+    for name, node in nodes.items():
+        if isinstance(node, LINEAR_NODES) and name not in used:
+            raise GraphError(
+                f"node {name!r}: leads from no population or input to a population; "
+                "connect it or remove it"
+            )
+
+
+def _bias(target: str, paths: list[_Path]) -> NDArray[np.float64] | float:
+    """Constant input of a population: every biased node once, however many sources it has."""
+    biases = {chain: b for p in paths if p.target == target for chain, b in p.biases.items()}
+    return sum(biases.values(), start=0.0)
 
 
 def _population(
     name: str,
     node: nir.NIRNode,
     shape: tuple[int, ...],
-    bias: NDArray[np.float64],
+    bias: NDArray[np.float64] | float,
     dynamics: Dynamics,
 ) -> Population:
     size = int(np.prod(shape))
 
-    def values(field: str, default: float) -> NDArray[np.float64]:
-        raw = np.asarray(getattr(node, field, default), dtype=np.float64)
+    def values(label: str, default: float) -> NDArray[np.float64]:
+        raw = np.asarray(getattr(node, label, default), dtype=np.float64)
         if np.isnan(raw).any():
-            raise GraphError(f"node {name!r}: {field} is NaN; give a number")
+            raise GraphError(f"node {name!r}: {label} is NaN; give a number")
         return np.broadcast_to(raw, shape).reshape(size)
 
-    for field in ("v_leak", "v_reset"):
-        if np.any(values(field, 0.0) != 0):
+    for label in ("v_leak", "v_reset"):
+        offset = values(label, 0.0)
+        if np.any(offset != 0):
             raise GraphError(
-                f"node {name!r}: {field} must be 0 on every backend here, "
-                f"got {values(field, 0.0).max():g}; shift the potentials"
+                f"node {name!r}: {label} must be 0 on every backend here, "
+                f"got {offset[offset != 0][0]:g}; shift the potentials"
             )
     tau_mem, tau_syn = np.full(size, np.inf), np.full(size, dynamics.dt_s)
     if isinstance(node, nir.LIF):
         tau_mem = values("tau", np.nan)
     elif isinstance(node, nir.CubaLIF):
         tau_mem, tau_syn = values("tau_mem", np.nan), values("tau_syn", np.nan)
-    for field, tau in (("tau_syn", tau_syn), ("tau_mem", tau_mem)):
+    for label, tau in (("tau_syn", tau_syn), ("tau_mem", tau_mem)):
         if np.any(tau < dynamics.dt_s * (1 - 1e-9)):
             raise GraphError(
-                f"node {name!r}: {field} must be at least dt = {dynamics.dt_s:g} s, "
+                f"node {name!r}: {label} must be at least dt = {dynamics.dt_s:g} s, "
                 f"got {tau.min():g} s; use a smaller dt"
             )
     loss_u, loss_v = _snap(UNIT * dynamics.dt_s / tau_syn), _snap(UNIT * dynamics.dt_s / tau_mem)
@@ -225,7 +248,7 @@ def _population(
             f"w_in={w_in.min():g}"
         )
     threshold = _snap(values("v_threshold", np.nan) / gain)
-    return Population(name, shape, loss_u, loss_v, threshold, bias)
+    return Population(name, shape, loss_u, loss_v, threshold, np.full(size, bias))
 
 
 def _snap(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import nir
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neurovlm.core.errors import GraphError
 
-Matrix = scipy.sparse.csr_array[Any, tuple[int, int]]
+Matrix: TypeAlias = "scipy.sparse.csr_array[Any, tuple[int, int]]"
 LINEAR_NODES = (
     nir.Affine,
     nir.Linear,
@@ -52,7 +52,8 @@ def linear_map(
             f"got {in_shape}"
         )
     if isinstance(node, nir.SumPool2d):
-        kernel = np.ones((in_shape[0], 1, *_pair(node.kernel_size)))
+        rows, columns = _pair(node.kernel_size)
+        kernel = np.ones((in_shape[0], 1, rows, columns))
         return _convolve(name, kernel, in_shape, node.stride, node.padding, 1, in_shape[0])
     matrix, bias, out_shape = _convolve(
         name, node.weight, in_shape, node.stride, node.padding, node.dilation, node.groups
@@ -81,8 +82,8 @@ def _convolve(
     if isinstance(padding, str):
         if padding == "same" and (sy, sx) != (1, 1):
             raise GraphError(f"node {name!r}: padding 'same' needs stride 1, got {(sy, sx)}")
-        spans = (dy * (kh - 1), dx * (kw - 1)) if padding == "same" else (0, 0)
-        pad_y, pad_x, extra_y, extra_x = spans[0] // 2, spans[1] // 2, *spans
+        extra_y, extra_x = (dy * (kh - 1), dx * (kw - 1)) if padding == "same" else (0, 0)
+        pad_y, pad_x = extra_y // 2, extra_x // 2
     else:
         pad_y, pad_x = _pair(padding)
         extra_y, extra_x = 2 * pad_y, 2 * pad_x

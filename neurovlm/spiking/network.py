@@ -179,10 +179,10 @@ def _check_neurons(population: Population) -> None:
             f"{where}: Loihi thresholds lie in 0..{MAX_THRESHOLD}, got "
             f"{population.vth.min()}..{population.vth.max()}"
         )
-    for label, values in (("tau_syn", population.du), ("tau_mem", population.dv)):
-        if values.min() < 0 or values.max() > UNIT - 1:
+    for label, decay in (("tau_syn", population.du), ("tau_mem", population.dv)):
+        if decay.min() < 0 or decay.max() > UNIT - 1:
             raise GraphError(
-                f"{where}: {label} gives a Loihi decay of {values.min()}..{values.max()}, "
+                f"{where}: {label} gives a Loihi decay of {decay.min()}..{decay.max()}, "
                 f"allowed is 0..{UNIT - 1}; change {label} or dt"
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -122,11 +122,8 @@ def check_run(
             "or use fast or reference"
         )
     for population in network.populations:
-        uniform = all(
-            np.ptp(field) == 0
-            for field in (population.loss_u, population.loss_v, population.threshold)
-        )
-        if not uniform and not can.per_neuron:
+        fields = (population.loss_u, population.loss_v, population.threshold)
+        if not can.per_neuron and any(np.ptp(field) != 0 for field in fields):
             raise GraphError(
                 f"backend {backend.name!r}: node {population.name!r} has decays or thresholds that "
                 "differ between neurons; use fast or reference"
@@ -149,8 +146,11 @@ def initial_state(graph: SpikingGraph) -> NetworkState:
     return NetworkState(u=zeros, v=dict(zeros), pending=dict.fromkeys(names, none))
 
 
-def state_dtype(precision: Precision) -> np.dtype[np.int64] | np.dtype[np.floating]:
+def state_dtype(precision: Precision) -> np.dtype[Any]:
     """Dtype of u and v in a NetworkState."""
-    if precision is Precision.LOIHI:
-        return np.dtype(np.int64)
-    return np.dtype(np.float32 if precision is Precision.FLOAT32 else np.float64)
+    dtypes: dict[Precision, type[np.generic]] = {
+        Precision.LOIHI: np.int64,
+        Precision.FLOAT64: np.float64,
+        Precision.FLOAT32: np.float32,
+    }
+    return np.dtype(dtypes[precision])

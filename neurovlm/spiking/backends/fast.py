@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -31,17 +31,15 @@ _LANES = 8  # neurons whose spike bytes are tested as one word
 _BUFFER = 1 << 16  # spikes per population recorded between two visits to Python
 
 
-@dataclass(frozen=True, eq=False)
-class _Program:
-    """The graph as flat arrays.
+class _Cells(NamedTuple):
+    """What the compiled loop reads.
 
     The matrix has one row per source, inputs first; its indices are unsigned because the compiler
-    would test signed ones for being negative. The other arrays leave the inputs out: ``place`` is
-    where each neuron lies, ``ends`` where each population's padded block ends. ``starts`` are the
-    sources' first rows.
+    would test signed ones for being negative. The neuron arrays leave the inputs out; ``ends`` is
+    where each population's padded block ends in them.
     """
 
-    starts: Mapping[str, int]
+    n_inputs: int
     indptr: NDArray[np.uint32]
     indices: NDArray[np.uint32]
     weights: NDArray[Any]
@@ -49,8 +47,16 @@ class _Program:
     keep_u: NDArray[Any]
     keep_v: NDArray[Any]
     threshold: NDArray[Any]
-    place: NDArray[np.int64]
     ends: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Program:
+    """The graph as flat arrays, each source's first row, and the place of each neuron."""
+
+    cells: _Cells
+    starts: Mapping[str, int]
+    place: NDArray[np.int64]
 
 
 class FastBackend:
@@ -72,21 +78,20 @@ class FastBackend:
         )
         kernel = _run_loihi if graph.dynamics.precision is Precision.LOIHI else _run_float
         bounds = np.searchsorted(spikes.tick, np.arange(spikes.n_ticks + 1))
-        fired = np.empty((len(program.ends), max(_BUFFER, 2 * len(u))), np.int32)
-        counts = np.zeros((len(program.ends), spikes.n_ticks), np.int32)
-        parts: list[list[NDArray[np.int32]]] = [[np.empty(0, np.int32)] for _ in program.ends]
+        n_populations = len(program.cells.ends)
+        fired = np.empty((n_populations, max(_BUFFER, 2 * len(u))), np.int32)
+        counts = np.zeros((spikes.n_ticks, n_populations), np.int32)
+        parts: list[list[NDArray[np.int32]]] = [[np.empty(0, np.int32)] for _ in fired]
         tick = 0
         while tick < spikes.n_ticks:
             tick, n_fired, pending = kernel(
-                program.indptr, program.indices, program.weights, program.bias,
-                program.keep_u, program.keep_v, program.threshold, program.ends,
-                u, v, pending, spikes.neuron, bounds, tick, network.n_inputs, fired, counts,
-            )  # fmt: skip
+                program.cells, u, v, pending, spikes.neuron, bounds, tick, fired, counts
+            )
             for part, row, n in zip(parts, fired, n_fired, strict=True):
                 part.append(row[:n].copy())
         trains = {
             p.name: _train(p, program.starts[p.name], np.concatenate(part), count, spikes.dt_s)
-            for p, part, count in zip(network.populations, parts, counts, strict=True)
+            for p, part, count in zip(network.populations, parts, counts.T, strict=True)
         }
         end = _end_state(network, program, u, v, pending, graph.dynamics.precision)
         return Trace(spikes, trains, network, end, start.pending)
@@ -117,8 +122,8 @@ def _compile(graph: SpikingGraph) -> _Program:
         _padded(field, place, int(ends[-1]), fill, dtype)
         for field, fill in zip(fields, (0, 0, 0, never), strict=True)
     )
-    program = _Program(
-        starts,
+    cells = _Cells(
+        network.n_inputs,
         matrix.indptr.astype(np.uint32),
         matrix.indices.astype(np.uint32),
         matrix.data.astype(dtype),
@@ -126,9 +131,9 @@ def _compile(graph: SpikingGraph) -> _Program:
         keep_u,
         keep_v,
         threshold,
-        place,
         ends,
     )
+    program = _Program(cells, starts, place)
     graph.__dict__["_fast_program"] = program
     return program
 
@@ -171,8 +176,8 @@ def _padded(
 
 def _flat(network: Network, program: _Program, part: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     values = np.concatenate([part[p.name] for p in network.populations])
-    keep = program.keep_u
-    return _padded(values, program.place, len(keep), 0, keep.dtype)
+    like = program.cells.bias
+    return _padded(values, program.place, len(like), 0, like.dtype)
 
 
 def _train(
@@ -206,47 +211,65 @@ def _end_state(
     return NetworkState(u_of, v_of, left)
 
 
-def _make_kernel(update: Any) -> Any:
-    """Build the tick loop around one neuron update."""
+# Two loops written out: one loop that is handed its update function cannot be cached on disk, and
+# compiling takes seconds.
+@numba.njit(cache=True, nogil=True)
+def _run_loihi(cells, u, v, pending, fed, bounds, tick, fired, counts):  # type: ignore[no-untyped-def]
+    a, spiking = np.empty_like(u), np.zeros(len(u), np.uint8)
+    n_fired = np.zeros(len(cells.ends), np.int64)
+    while tick < len(counts) and n_fired.max() + len(u) <= fired.shape[1]:
+        _deliver(cells, pending, a)
+        _update_loihi(u, v, a, cells.keep_u, cells.keep_v, cells.threshold, spiking)
+        arriving = fed[bounds[tick] : bounds[tick + 1]]
+        pending = _collect(cells, spiking, arriving, fired, n_fired, counts[tick])
+        tick += 1
+    return tick, n_fired, pending
 
-    @numba.njit(cache=True, nogil=True)
-    def kernel(  # type: ignore[no-untyped-def]
-        indptr, indices, weights, bias, keep_u, keep_v, threshold, ends,
-        u, v, pending, fed, bounds, tick, n_inputs, fired, counts,
-    ):  # fmt: skip
-        n, n_ticks = len(u), len(bounds) - 1
-        a = np.empty_like(u)
-        spiking = np.zeros(n, np.uint8)
-        words = spiking.view(np.uint64)
-        n_fired = np.zeros(len(ends), np.int64)
-        while tick < n_ticks and n_fired.max() + n <= fired.shape[1]:
-            a[:] = bias
-            for spike in pending:
-                for j in range(indptr[spike], indptr[spike + 1]):
-                    a[indices[j]] += weights[j]
-            update(u, v, a, keep_u, keep_v, threshold, spiking)
-            word = 0
-            for p in range(len(ends)):
-                to = n_fired[p]
-                while word < ends[p] // _LANES:
-                    if words[word] != 0:  # most are silent
-                        for i in range(_LANES * word, _LANES * (word + 1)):
-                            fired[p, to] = n_inputs + i  # overwritten by the next one if silent
-                            to += spiking[i]
-                    word += 1
-                counts[p, tick] = to - n_fired[p]
-                n_fired[p] = to
-            n_fed = bounds[tick + 1] - bounds[tick]
-            pending = np.empty(n_fed + counts[:, tick].sum(), np.int32)
-            pending[:n_fed] = fed[bounds[tick] : bounds[tick + 1]]
-            for p in range(len(ends)):
-                new = fired[p, n_fired[p] - counts[p, tick] : n_fired[p]]
-                pending[n_fed : n_fed + len(new)] = new
-                n_fed += len(new)
-            tick += 1
-        return tick, n_fired, pending
 
-    return kernel
+@numba.njit(cache=True, nogil=True)
+def _run_float(cells, u, v, pending, fed, bounds, tick, fired, counts):  # type: ignore[no-untyped-def]
+    a, spiking = np.empty_like(u), np.zeros(len(u), np.uint8)
+    n_fired = np.zeros(len(cells.ends), np.int64)
+    while tick < len(counts) and n_fired.max() + len(u) <= fired.shape[1]:
+        _deliver(cells, pending, a)
+        _update_float(u, v, a, cells.keep_u, cells.keep_v, cells.threshold, spiking)
+        arriving = fed[bounds[tick] : bounds[tick + 1]]
+        pending = _collect(cells, spiking, arriving, fired, n_fired, counts[tick])
+        tick += 1
+    return tick, n_fired, pending
+
+
+@numba.njit(cache=True, nogil=True)
+def _deliver(cells, pending, a):  # type: ignore[no-untyped-def]
+    """Fill ``a`` with bias plus the weights of the pending spikes."""
+    a[:] = cells.bias
+    for spike in pending:
+        for j in range(cells.indptr[spike], cells.indptr[spike + 1]):
+            a[cells.indices[j]] += cells.weights[j]
+
+
+@numba.njit(cache=True, nogil=True)
+def _collect(cells, spiking, arriving, fired, n_fired, count):  # type: ignore[no-untyped-def]
+    """Record who fired, by population; return these and the input as the next pending spikes."""
+    words = spiking.view(np.uint64)
+    word = 0
+    for p in range(len(count)):
+        to = n_fired[p]
+        while word < cells.ends[p] // _LANES:
+            if words[word] != 0:  # most are silent
+                for i in range(_LANES * word, _LANES * (word + 1)):
+                    fired[p, to] = cells.n_inputs + i  # stays only if i fired: no branch to miss
+                    to += spiking[i]
+            word += 1
+        count[p] = to - n_fired[p]
+        n_fired[p] = to
+    at = len(arriving)
+    pending = np.empty(at + count.sum(), np.int32)
+    pending[:at] = arriving
+    for p in range(len(count)):
+        pending[at : at + count[p]] = fired[p, n_fired[p] - count[p] : n_fired[p]]
+        at += count[p]
+    return pending
 
 
 @numba.njit(cache=True, inline="always")
@@ -289,7 +312,3 @@ def _fire(v, threshold, spiking):  # type: ignore[no-untyped-def]
         spike = v[i] > threshold[i]
         spiking[i] = spike
         v[i] = v.dtype.type(0) if spike else v[i]
-
-
-_run_loihi = _make_kernel(_update_loihi)
-_run_float = _make_kernel(_update_float)
