@@ -15,7 +15,9 @@ from pathlib import Path
 from hw_models import EnergyReport
 from neurovlm.core.errors import NeurovlmError, UsageError
 from neurovlm.pipeline import RunResult
+from neurovlm.report.html import render_html
 from neurovlm.report.partial import partial_path, remove_stale
+from neurovlm.report.pictures import draw_pictures
 from neurovlm.report.summary import summarise, to_json
 from neurovlm.report.trace_file import write_trace
 
@@ -30,7 +32,7 @@ FILES = (
     "tokens.png",
     "energy.png",
 )
-"""Everything a run writes."""
+"""Everything a run writes; ``energy.png`` only where devices were asked for."""
 
 
 def check_target(out_dir: str | Path, overwrite: bool = False) -> Path:
@@ -93,13 +95,18 @@ def write_outputs(
 
 
 def _write_all(result: RunResult, reports: Mapping[str, EnergyReport], folder: Path) -> None:
+    pictures = draw_pictures(result, reports)
     texts = {
+        "report.html": render_html(result, reports, pictures),
         "summary.json": to_json(summarise(result, reports)) + "\n",
         "workload.json": result.workload.to_json() + "\n",
         "config.toml": result.config.to_toml(),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+    for name, picture in pictures.items():
+        if f"{name}.png" in FILES:
+            (folder / f"{name}.png").write_bytes(picture.png)
     write_trace(result.trace, folder / "trace.npz")
 
 
@@ -123,7 +130,7 @@ def _move_into_place(new: Path, target: Path) -> None:
 
 def _carry_over(old: Path, target: Path) -> None:
     """Move what a run did not write, then remove the rest of the old folder."""
-    for entry in old.iterdir():
+    for entry in list(old.iterdir()):
         if entry.name not in FILES:
             entry.rename(target / entry.name)
     shutil.rmtree(old)

@@ -25,8 +25,13 @@ def run_table(result: RunResult, reports: Mapping[str, EnergyReport]) -> Rendera
     """The run, the devices and the notes, for ``rich.console.Console.print``."""
     parts: list[RenderableType] = [_run(result)]
     if reports:
-        parts += [Text(), _devices(reports), Text(), _remarks(reports)]
+        parts += [Text(), devices_table(reports)]
     return Group(*parts)
+
+
+def devices_table(reports: Mapping[str, EnergyReport]) -> RenderableType:
+    """The devices and what must be known to read their figures."""
+    return Group(_devices(reports), Text(), _remarks(reports))
 
 
 def run_rows(result: RunResult) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def write_trace(trace: Trace, path: str | Path) -> None:
         ) from error
 
 
-def _replace(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+def _replace(path: Path, arrays: Mapping[str, Any]) -> None:
     remove_stale(path)
     partial = partial_path(path)
     file = partial.open("xb")

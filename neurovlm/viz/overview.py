@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -18,9 +20,8 @@ DRAWN = ("F", "D", "H")  # of the change detector: filter, detector, read-out
 def overview(run: Run) -> Figure:
     """Snapshots with their mask, rasters, tokens over time and label probabilities."""
     figure = style.new_figure(11.5)
-    top, spikes, tokens, labels = np.ravel(
-        figure.subfigures(4, 1, height_ratios=(2.5, 4.2, 2.5, 2.6))
-    )
+    parts = figure.subfigures(4, 1, squeeze=False, height_ratios=(2.5, 4.2, 2.5, 2.6))
+    top, spikes, tokens, labels = np.asarray(parts).ravel()
     masks_in(top, run, 4)
     rasters_in(spikes, run)
     tokens_over_time(run, tokens.subplots())
@@ -54,14 +55,12 @@ def masks_in(figure: Figure | SubFigure, run: Run, n_across: int, n_down: int = 
         k = snapshot.window
         mask_over_frame(snapshot, run.mask.changed[k], run.active[k], ax)
     figure.legend(
-        handles=[
-            _line(style.CHANGED, "changed, computed"),
-            _line(style.REFRESHED, "refreshed"),
-            _line(style.CHANGED, "changed, over the cap", dotted=True),
-        ],
+        handles=_legend_of(chosen),
         fontsize=style.SMALL_PT,
         frameon=False,
-        ncols=3,
+        ncols=5,
+        handlelength=1.6,
+        columnspacing=1.4,
         loc="outside lower center" if isinstance(figure, Figure) else "lower center",
     )
 
@@ -85,6 +84,15 @@ def spread(run: Run, n: int) -> list[Snapshot]:
     return [kept[i] for i in index]
 
 
-def _line(colour: str, label: str, *, dotted: bool = False) -> Line2D:
-    drawn = "dotted" if dotted else "solid"
-    return Line2D([], [], color=colour, linestyle=drawn, linewidth=1.6, label=label)
+def _legend_of(chosen: Sequence[Snapshot]) -> list[Line2D]:
+    lines = [
+        Line2D([], [], color=style.CHANGED, label="changed, computed"),
+        Line2D([], [], color=style.REFRESHED, label="refreshed"),
+        Line2D([], [], color=style.CHANGED, linestyle="dotted", label="changed, over the cap"),
+    ]
+    if any(snapshot.frame is None for snapshot in chosen):
+        for colour, label in ((style.ON, "ON event"), (style.OFF, "OFF event")):
+            lines.append(
+                Line2D([], [], color=colour, marker="s", markersize=4, linewidth=0, label=label)
+            )
+    return lines
