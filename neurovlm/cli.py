@@ -213,7 +213,7 @@ def power(
     """Estimate energy, power and latency of counted work on each device."""
     from hw_models import Workload, estimate
     from neurovlm.pipeline.config import DEFAULT_DEVICES
-    from neurovlm.report.table import print_devices
+    from neurovlm.report.table import devices_table
 
     counted = Workload.load(workload)
     reports = {
@@ -232,7 +232,7 @@ def power(
             )
         )
     else:
-        print_devices(reports, Console())
+        Console().print(devices_table(reports))
 
 
 @app.command(epilog="Example: neurovlm devices --json")
@@ -316,7 +316,7 @@ def _pipeline(config: Path | None, settings: dict[str, Any]) -> Any:
 def _finish(result: Any, out: Path, overwrite: bool, as_json: bool) -> None:
     from neurovlm.report.files import write_outputs
     from neurovlm.report.summary import estimate_devices, summarise, to_json
-    from neurovlm.report.table import print_run
+    from neurovlm.report.table import run_table
 
     reports = estimate_devices(result)
     with _progress("writing the report", count=False):
@@ -325,7 +325,7 @@ def _finish(result: Any, out: Path, overwrite: bool, as_json: bool) -> None:
         typer.echo(to_json(summarise(result, reports)))
     else:
         console = Console()
-        print_run(result, reports, console)
+        console.print(run_table(result, reports))
         console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
 
 
