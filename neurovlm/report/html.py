@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
@@ -13,7 +14,7 @@ from hw_models import EnergyReport, Interval
 from neurovlm.pipeline import Prediction, RunResult
 from neurovlm.pipeline.result import package_versions
 from neurovlm.report.pictures import Picture
-from neurovlm.report.table import WORDS, coverage_gaps, interval_text, run_rows, three_digits
+from neurovlm.report.table import WORDS, coverage_gaps, interval_text, run_rows, significant
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def render_html(
     source = resources.files("neurovlm.report").joinpath("template.html.jinja")
     return environment.from_string(source.read_text(encoding="utf-8")).render(
         result=result,
+        name=Path(result.recording.path).name,
         rows=run_rows(result),
         last=result.predictions[-1],
         n_active=float(result.active.sum(axis=1).mean()),
@@ -78,7 +80,7 @@ def merge_predictions(predictions: Sequence[Prediction]) -> list[Said]:
 
 
 def _milli(quantity: Interval | None) -> str:
-    return "-" if quantity is None else three_digits(quantity.value * 1e3)
+    return "-" if quantity is None else significant(quantity.value * 1e3, 3)
 
 
 def _span(quantity: Interval | None) -> str:

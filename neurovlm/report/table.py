@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -120,7 +119,7 @@ def _device_row(report: EnergyReport) -> list[RenderableType]:
     return [
         Text(device_label(report).replace("+", "+\n").replace(" (", "\n(")),
         _milli(report.energy_active_j),
-        "-" if dense is None else three_digits(dense.value * 1e3),
+        "-" if dense is None else significant(dense.value * 1e3, 3),
         _milli(report.energy_j),
         _milli(report.power_w),
         _milli(report.latency_s),
@@ -133,24 +132,25 @@ def _milli(quantity: Interval | None) -> RenderableType:
     """A quantity in thousandths with its interval below."""
     if quantity is None:
         return "-"
-    value = three_digits(quantity.value * 1e3)
+    value = significant(quantity.value * 1e3, 3)
     return Text.assemble(value, "\n", (interval_text(quantity, 1e3), "dim"))
 
 
-def three_digits(value: float) -> str:
-    """Three significant digits, never an exponent."""
-    return np.format_float_positional(value, 3, fractional=False, trim="-", unique=False)
+def significant(value: float, digits: int) -> str:
+    """``value`` rounded to so many significant digits, never with an exponent.
+
+    >>> significant(0.06034, 3), significant(5374.3, 3), significant(0.999, 2)
+    ('0.0603', '5,370', '1.0')
+    """
+    rounded = float(f"{value:.{digits - 1}e}")
+    exponent = int(f"{rounded:e}".split("e")[1])
+    return f"{rounded:,.{max(digits - 1 - exponent, 0)}f}"
 
 
 def interval_text(quantity: Interval, factor: float) -> str:
     """Ends of the interval times ``factor``, two significant digits, three from 100 on."""
     ends = (quantity.low * factor, quantity.high * factor)
-    return "-".join(
-        np.format_float_positional(
-            end, 3 if end >= 100 else 2, fractional=False, trim="-", unique=False
-        )
-        for end in ends
-    )
+    return "-".join(significant(end, 3 if end >= 100 else 2) for end in ends)
 
 
 def notes_by_device(reports: Mapping[str, EnergyReport], at_most: int) -> dict[str, list[str]]:

@@ -34,10 +34,10 @@ OFF = "#9E9E9E"
 DEVICES = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
-WIDTH_IN = 7.2
-DPI = 150
-FONT_PT = 9.5
-SMALL_PT = 8.5
+WIDTH_IN = 6.6
+DPI = 160
+FONT_PT = 10.0
+SMALL_PT = 9.0
 
 
 def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:

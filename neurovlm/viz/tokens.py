@@ -53,9 +53,9 @@ def mask_over_frame(
     if not every:
         _outline(ax, active & ~changed, side, style.REFRESHED, dotted=False)
     ax.set(xticks=[], yticks=[], xlim=(0, side), ylim=(side, 0))
-    done = "all computed" if every else f"{int(active.sum())} computed"
+    done = "all" if every else int(active.sum())
     ax.set_title(
-        f"window {snapshot.window}: {int(changed.sum())} changed,\n{done}",
+        f"window {snapshot.window}\n{int(changed.sum())} changed\n{done} computed",
         fontsize=style.SMALL_PT,
         color=style.INK,
     )
