@@ -106,8 +106,8 @@ def _of_run(result: RunResult) -> Iterator[tuple[str, Picture]]:
             to_png(viz.macs_dense_vs_sttf(result)),
             f"MACs per window by stage: a dense model would run {result.mac_ratio:.1f} times as "
             "many.",
-            "Multiply-accumulates of the ANN, counted. The spiking front end is not among them: its "
-            "synops and neuron updates are counted apart.",
+            "Multiply-accumulates of the ANN, counted. The spiking front end is not among them: "
+            "its synops and neuron updates are counted apart.",
         ),
     )
 

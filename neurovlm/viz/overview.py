@@ -20,7 +20,7 @@ DRAWN = ("F", "D", "H")  # of the change detector: filter, detector, read-out
 def overview(run: Run) -> Figure:
     """Snapshots with their mask, rasters, tokens over time and label probabilities."""
     figure = style.new_figure(11.5)
-    parts = figure.subfigures(4, 1, squeeze=False, height_ratios=(2.7, 4.2, 2.5, 2.6))
+    parts = figure.subfigures(4, 1, squeeze=False, height_ratios=(2.9, 4.2, 2.5, 2.6))
     top, spikes, tokens, labels = np.asarray(parts).ravel()
     masks_in(top, run, 4)
     rasters_in(spikes, run)
@@ -31,7 +31,7 @@ def overview(run: Run) -> Figure:
 
 def masks(run: Run, n_across: int = 4, n_down: int = 1) -> Figure:
     """Snapshots spread over the run, each with its mask."""
-    figure = style.new_figure(0.4 + 2.25 * n_down)
+    figure = style.new_figure(0.5 + 2.25 * n_down)
     masks_in(figure, run, n_across, n_down)
     return figure
 
@@ -58,7 +58,7 @@ def masks_in(figure: Figure | SubFigure, run: Run, n_across: int, n_down: int = 
         handles=_legend_of(chosen),
         fontsize=style.SMALL_PT,
         frameon=False,
-        ncols=5,
+        ncols=3,
         handlelength=1.6,
         columnspacing=1.4,
         loc="outside lower center" if isinstance(figure, Figure) else "lower center",
