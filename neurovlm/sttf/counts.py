@@ -91,13 +91,12 @@ def head_counts(
     config: HeadConfig, dim: int, n_tokens: int, n_labels: int
 ) -> tuple[LayerCount, ...]:
     """Count one window of `neurovlm.sttf.head.LabelHead`; it reads all N tokens every time."""
-    q, o, s = config.n_queries, config.observed_dim, config.state_dim
+    c, o, s = config.channels, config.observed_dim, config.state_dim
     return (
-        attention("fusion", "readout.logits", 1, q, dim, n_tokens),
-        attention("fusion", "readout.evidence", 1, q, 3, n_tokens),
-        elementwise("fusion", "readout.softmax", q * n_tokens),
-        attention("fusion", "readout.mix", 1, q, n_tokens, dim),
-        linear("fusion", "input", 1, q * dim, o),
+        linear("fusion", "readout.reduce", n_tokens, dim, c, bias=False),
+        linear("fusion", "readout.gate", n_tokens, 4, c, bias=False),
+        elementwise("fusion", "readout.mix", n_tokens * c, n_inputs=2),
+        linear("fusion", "readout.place", 1, n_tokens * c, o),
         elementwise("fusion", "norm", o, weights=2 * o),
         linear("fusion", "motion", 1, (1 + len(config.taps)) * o, s),
         elementwise("fusion", "gelu", s),

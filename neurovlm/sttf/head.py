@@ -24,8 +24,8 @@ class HeadConfig:
 
     Attributes
     ----------
-    n_queries
-        Learned queries that pool the memory.
+    channels
+        What a token is reduced to.
     observed_dim
         Width of what one window is reduced to.
     taps
@@ -34,16 +34,16 @@ class HeadConfig:
         Width of the recurrent state.
     """
 
-    n_queries: int = 8
+    channels: int = 16
     observed_dim: int = 64
     taps: tuple[int, ...] = (2, 4, 8)
     state_dim: int = 128
 
     def __post_init__(self) -> None:
-        if min(self.n_queries, self.observed_dim, self.state_dim) < 1:
+        if min(self.channels, self.observed_dim, self.state_dim) < 1:
             raise UsageError(
-                "head: n_queries, observed_dim and state_dim must be at least 1, "
-                f"got {self.n_queries}, {self.observed_dim} and {self.state_dim}"
+                "head: channels, observed_dim and state_dim must be at least 1, "
+                f"got {self.channels}, {self.observed_dim} and {self.state_dim}"
             )
         if not self.taps or min(self.taps) < 1 or list(self.taps) != sorted(set(self.taps)):
             raise UsageError(f"head: taps must be ascending and at least 1, got {self.taps}")
@@ -65,39 +65,42 @@ class HeadState(NamedTuple):
 
 
 class Readout(nn.Module):
-    """Attention pooling of the memory that sees which tokens are fresh.
+    """Picture of the whole memory that sees which tokens are fresh.
 
-    Query j attends with ``q_j . M_i / sqrt(D) + f_j [a_i = 0] - o_j log(1 + a_i)
-    + c_j log(1 + score_i)``, a the age. The memory is pooled as it is: no projection of all N
-    tokens, so the readout costs 2 N D per query whatever the number of active tokens.
+    Each token is reduced to a few channels, gated by its evidence e_i, and laid out by place::
+
+        e_i = [1, a_i = 0, log(1 + score_i), -log(1 + a_i)]           a the age
+        r   = W vec_i( (P M_i) * (G e_i) )
+
+    Gestures are told apart by where things move when, so every place has weights of its own.
+    All N tokens are read in every window: a head that saw active tokens only would lose the scene.
     """
 
-    def __init__(self, dim: int, n_queries: int) -> None:
+    def __init__(self, dim: int, n_tokens: int, channels: int, observed_dim: int) -> None:
         super().__init__()
-        self.query = nn.Parameter(torch.randn(n_queries, dim))
-        # every second query starts with an eye for what just changed, the others see all alike
-        eye = (torch.arange(n_queries) % 2).float()
-        self.evidence = nn.Parameter(torch.stack([2 * eye, 0 * eye, eye], -1))  # (n_queries, 3)
+        self.reduce = nn.Linear(dim, channels, bias=False)
+        self.gate = nn.Linear(4, channels, bias=False)
+        with torch.no_grad():  # every second channel starts with an eye for what just changed
+            eye = (torch.arange(channels) % 2).float()
+            self.gate.weight.copy_(torch.stack([1 - eye, 0.5 * eye, 0.5 * eye, 0 * eye], -1))
+        self.place = nn.Linear(n_tokens * channels, observed_dim)
 
     def forward(self, tokens: Tensor, age: Tensor, score: Tensor) -> Tensor:
-        """Pool ``tokens (B, N, D)`` into ``(B, n_queries * D)``; age and score are ``(B, N)``."""
-        seen = torch.stack(
-            [(age == 0).float(), -torch.log1p(age.float()), torch.log1p(score.float())], 1
-        )  # (B, 3, N)
-        logits = self.query @ tokens.transpose(-1, -2) * tokens.shape[-1] ** -0.5
-        weights = (logits + self.evidence @ seen).softmax(-1)  # (B, n_queries, N)
-        return (weights @ tokens).flatten(1)
+        """Read ``tokens (B, N, D)`` into ``(B, observed_dim)``; age and score are ``(B, N)``."""
+        fresh, elapsed = (age == 0).float(), torch.log1p(age.float())
+        evidence = [torch.ones_like(fresh), fresh, torch.log1p(score.float()), -elapsed]
+        gate = self.gate(torch.stack(evidence, -1))  # (B, N, channels)
+        return self.place((self.reduce(tokens) * gate).flatten(1))
 
 
 class LabelHead(nn.Module):
     """Readout -> this and earlier windows side by side -> GRU -> label logits."""
 
-    def __init__(self, config: HeadConfig, dim: int, n_labels: int) -> None:
+    def __init__(self, config: HeadConfig, dim: int, n_tokens: int, n_labels: int) -> None:
         super().__init__()
         self.config = config
         observed, state = config.observed_dim, config.state_dim
-        self.readout = Readout(dim, config.n_queries)
-        self.input = nn.Linear(config.n_queries * dim, observed)
+        self.readout = Readout(dim, n_tokens, config.channels, observed)
         self.norm = nn.LayerNorm(observed)
         self.motion = nn.Linear((1 + len(config.taps)) * observed, state)
         self.recurrent = nn.GRU(state, state, batch_first=True)
@@ -112,7 +115,7 @@ class LabelHead(nn.Module):
 
     def observe(self, memory: TokenMemory, score: Tensor) -> Tensor:
         """Reduce a window to ``(B, observed_dim)``."""
-        return self.norm(self.input(self.readout(memory.tokens, memory.age, score)))
+        return self.norm(self.readout(memory.tokens, memory.age, score))
 
     def advance(self, observed: Tensor, state: HeadState) -> tuple[Tensor, HeadState]:
         """Take T windows at once or one by one, with the same result.

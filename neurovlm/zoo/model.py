@@ -101,7 +101,9 @@ class SttfModel(nn.Module):
         self.spec = spec
         self.tokenizer = WordTokenizer(spec.words)
         self.encoder = SparseViT(spec.encoder)
-        self.head = LabelHead(spec.head, spec.encoder.dim, len(spec.labels))
+        self.head = LabelHead(
+            spec.head, spec.encoder.dim, spec.encoder.grid.n_patches, len(spec.labels)
+        )
         self.decoder = MicroGPT(
             spec.decoder, len(self.tokenizer), spec.encoder.dim, spec.head.state_dim
         )

@@ -75,6 +75,9 @@ def config_from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) ->
         return TypeAdapter(cls).validate_python(dict(mapping))
     except ValidationError as error:
         first = error.errors()[0]
+        ours = first.get("ctx", {}).get("error")  # raised by the dataclass itself: already clear
+        if isinstance(ours, UsageError):
+            raise UsageError(f"{where}: {ours}") from error
         place = ".".join(str(part) for part in (where, *first["loc"]))
         raise UsageError(f"{place}: {first['msg']}, got {first['input']!r}") from error
 
