@@ -57,7 +57,7 @@ def main() -> None:
     pipeline = Pipeline.load(options.model)
     scores = evaluate(
         pipeline.model,
-        pipeline.frontend(),
+        pipeline.frontend,
         options.seeds,
         options.subjects,
         options.linear_subjects,

@@ -17,6 +17,7 @@ from neurovlm.core.ops import LayerCount
 from neurovlm.zoo.counts import count_caption, count_step
 from neurovlm.zoo.spec import ModelSpec
 
+_COUNTS = ("macs", "elements", "weight_bytes", "read_bytes", "write_bytes", "launches")
 _WORD = re.compile(r"^word\.\d+\.")  # the words of a caption share one set of layers
 
 
@@ -65,32 +66,44 @@ def model_layers(
     """
     n_tokens = spec.encoder.grid.n_patches
     executed, padded, dense = _Sums(), _Sums(), _Sums()
+    static: Counter[tuple[int, bool, bool]] = Counter()  # many kinds share one padded step
+    frames: Counter[bool] = Counter()
     for kind, times in steps.items():
-        frame = kind.with_frame
         executed.add(
-            count_step(spec, kind.n_active, dense=kind.dense, with_frame=frame, n_rows=kind.n_rows),
+            count_step(
+                spec,
+                kind.n_active,
+                dense=kind.dense,
+                with_frame=kind.with_frame,
+                n_rows=kind.n_rows,
+            ),
             times,
         )
         size = n_tokens if kind.dense else bucket(kind.n_active, n_tokens)
-        padded.add(count_step(spec, size, dense=kind.dense, with_frame=frame), times)
+        static[size, kind.dense, kind.with_frame] += times
+        frames[kind.with_frame] += times
+    for (size, is_dense, frame), times in static.items():
+        padded.add(count_step(spec, size, dense=is_dense, with_frame=frame), times)
+    for frame, times in frames.items():
         dense.add(count_step(spec, n_tokens, dense=True, with_frame=frame), times)
     for n_words, times in captions.items():
         counts = count_caption(spec, n_words)
         for sums in (executed, padded, dense):
             sums.add(counts, times)
+    executed_ops, padded_ops, dense_ops = executed.ops(), padded.ops(), dense.ops()
     layers = []
     for (stage, layer), kind_name in executed.kinds.items():
-        ran = executed.ops[stage, layer]
-        static = padded.ops.get((stage, layer), ran)
+        ran = executed_ops[stage, layer]
+        shaped = padded_ops[stage, layer]
         # a gate or merge exists only in sparse steps: the dense model is charged no less
-        full = _at_least(dense.ops.get((stage, layer), static), static)
+        full = _at_least(dense_ops.get((stage, layer), shaped), shaped)
         layers.append(
             LayerOps(
                 stage=stage,
                 layer=layer,
                 kind=OpKind(kind_name),
                 executed=ran,
-                padded=static,
+                padded=shaped,
                 dense=full,
                 ran_as="fp32",
             )
@@ -102,30 +115,22 @@ class _Sums:
     """Operation sums by (stage, layer)."""
 
     def __init__(self) -> None:
-        self.ops: dict[tuple[str, str], Ops] = {}
+        self._sums: dict[tuple[str, str], list[int]] = {}
         self.kinds: dict[tuple[str, str], str] = {}
 
     def add(self, counts: Iterable[LayerCount], times: int) -> None:
         for c in counts:
             key = (c.stage, _WORD.sub("", c.layer))
             self.kinds[key] = c.kind
-            self.ops[key] = self.ops.get(key, Ops()) + Ops(
-                macs=times * c.macs,
-                elements=times * c.elements,
-                weight_bytes=times * c.weight_bytes,
-                read_bytes=times * c.read_bytes,
-                write_bytes=times * c.write_bytes,
-                launches=times * c.launches,
-            )
+            sums = self._sums.setdefault(key, [0] * len(_COUNTS))
+            for i, name in enumerate(_COUNTS):
+                sums[i] += times * getattr(c, name)
+
+    def ops(self) -> dict[tuple[str, str], Ops]:
+        return {
+            key: Ops(**dict(zip(_COUNTS, sums, strict=True))) for key, sums in self._sums.items()
+        }
 
 
 def _at_least(one: Ops, other: Ops) -> Ops:
     return Ops(**{f.name: max(getattr(one, f.name), getattr(other, f.name)) for f in fields(Ops)})
-
-
-def macs_by_stage(layers: Iterable[LayerOps]) -> dict[str, int]:
-    """Executed MACs per stage, stages without MACs left out."""
-    totals: Counter[str] = Counter()
-    for layer in layers:
-        totals[layer.stage] += layer.executed.macs
-    return {stage: macs for stage, macs in totals.items() if macs}

@@ -80,7 +80,8 @@ class Collector:
         best = int(np.argmax(state.probabilities))
         if self._fresh or not self._predictions:
             text, confidence = self._model.caption(state)
-            self._captions[len(text.split()) + 1] += 1
+            with_end = len(text.split()) + 1  # a caption cut off at the longest length has no end
+            self._captions[min(with_end, self._model.spec.decoder.max_words)] += 1
         else:
             text = self._predictions[-1].caption
             confidence = self._predictions[-1].caption_confidence
@@ -117,7 +118,9 @@ class Collector:
         )
         return RunResult(
             recording=recording,
-            config=dataclasses.replace(self._config, detector=detector, spec=spec.to_mapping()),
+            config=dataclasses.replace(
+                self._config, detector=dataclasses.asdict(detector), spec=spec.to_mapping()
+            ),
             spec=spec,
             mask=ChangeMask(
                 np.concatenate([mask.changed for mask in self._masks]),

@@ -12,11 +12,13 @@ from typing import Any
 import tomli_w
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from hw_models.ops import PRECISIONS
 from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import FITS, Fit
 from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.spiking.backends.base import BACKENDS
 from neurovlm.spiking.dynamics import Precision
+from neurovlm.zoo.spec import config_from_mapping
 
 DEFAULT_DEVICES = ("jetson-orin-nano", "snapdragon-8-gen-3", "loihi2+jetson-orin-nano", "loihi2")
 
@@ -46,7 +48,7 @@ class RunConfig:
     seed
         Seed of the Monte Carlo over device constants.
     detector
-        Constants of the change detector.
+        Fields of `DetectorConfig` that replace those the model was trained behind.
     spec
         Fields of the model's spec that replace the trained ones; nested as in `ModelSpec`.
     """
@@ -61,7 +63,7 @@ class RunConfig:
     rate_hz: float | None = None
     deploy_precision: str | None = None
     seed: int = 0
-    detector: DetectorConfig | None = None
+    detector: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -73,11 +75,18 @@ class RunConfig:
         if self.fit not in FITS:
             raise UsageError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
         if not 0 < self.window_ms <= 255:
-            raise UsageError(f"--window-ms must be in (0, 255], got {self.window_ms:g}")
+            raise UsageError(f"window_ms must be in (0, 255], got {self.window_ms:g}")
         if self.caption_every < 1:
             raise UsageError(f"caption_every must be at least 1, got {self.caption_every}")
         if self.rate_hz is not None and not 0 < self.rate_hz < float("inf"):
-            raise UsageError(f"--rate must be a positive number of Hz, got {self.rate_hz}")
+            raise UsageError(f"rate_hz must be a positive number, got {self.rate_hz}")
+        if self.deploy_precision not in (None, *PRECISIONS):
+            raise UsageError(
+                f"deploy_precision must be one of {', '.join(PRECISIONS)}, "
+                f"got {self.deploy_precision!r}"
+            )
+        if self.seed < 0:
+            raise UsageError(f"seed must be at least 0, got {self.seed}")
 
     def to_toml(self) -> str:
         """The config as TOML; fields that are None are left out."""
@@ -93,16 +102,19 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     Raises
     ------
     UsageError
-        When the file is missing, no TOML, or has an unknown or ill-typed key.
+        When the file is missing, no TOML, or has an unknown or ill-typed key, or when the
+        overrides do not fit.
     """
     file = Path(path)
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot read the config ({error}); give a TOML file") from error
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UsageError(f"{file}: cannot read the config ({reason}); give a TOML file") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file}: no valid TOML: {error}") from error
-    return make_config({**data, **(overrides or {})}, where=str(file))
+    config = make_config(data, where=str(file))
+    return make_config({**data, **overrides}, where="options") if overrides else config
 
 
 def make_config(values: Mapping[str, Any], *, where: str = "config") -> RunConfig:
@@ -113,23 +125,30 @@ def make_config(values: Mapping[str, Any], *, where: str = "config") -> RunConfi
     UsageError
         For an unknown key or a value that does not fit, naming the key.
     """
-    known = {f.name: f for f in dataclasses.fields(RunConfig)}
-    _check_keys(values, known, where)
-    if isinstance(values.get("detector"), Mapping):
-        fields = {f.name: f for f in dataclasses.fields(DetectorConfig)}
-        _check_keys(values["detector"], fields, f"{where}: detector")
+    known = [f.name for f in dataclasses.fields(RunConfig)]
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
+    values = dict(values)
+    if "detector" in values:
+        values["detector"] = _detector_fields(values["detector"], f"{where}: detector")
     try:
-        return _ADAPTER.validate_python(dict(values))
+        return _ADAPTER.validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
+        ours = first.get("ctx", {}).get("error")  # raised by one of the dataclasses
+        if isinstance(ours, UsageError):
+            raise UsageError(f"{where}: {ours}") from error
         key = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{where}: {key}: {first['msg']}, got {first['input']!r}") from error
 
 
-def _check_keys(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
-    for key in values:
-        if key not in known:
-            raise UsageError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
+def _detector_fields(given: Any, where: str) -> dict[str, Any]:
+    """The given fields of a DetectorConfig, validated; a whole one stands for all its fields."""
+    if isinstance(given, DetectorConfig):
+        return dataclasses.asdict(given)
+    valid = config_from_mapping(DetectorConfig, given, where)
+    return {name: getattr(valid, name) for name in given}
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

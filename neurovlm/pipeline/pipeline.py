@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ from neurovlm.spiking.simulate import window_traces
 from neurovlm.spiking.trace import NetworkState, Trace
 from neurovlm.zoo.load import load as load_model
 from neurovlm.zoo.model import ModelState, StepOutput, SttfModel
-from neurovlm.zoo.spec import ModelSpec
+from neurovlm.zoo.spec import ModelSpec, config_from_mapping
 
 Progress = Callable[[int], None]
+_NETWORK_STATE = tuple(f.name for f in dataclasses.fields(NetworkState))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,24 @@ class PipelineState:
 
     frontend: NetworkState
     model: ModelState
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Arrays by name, ready for ``np.savez``; `from_arrays` is the inverse."""
+        parts = {name: getattr(self.frontend, name) for name in _NETWORK_STATE}
+        return {
+            **{f"{part}/{name}": a for part, arrays in parts.items() for name, a in arrays.items()},
+            **{f"model/{name}": array for name, array in self.model.to_arrays().items()},
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> PipelineState:
+        """Rebuild a state from `to_arrays`, or from the file ``np.savez`` made of it."""
+        parts: dict[str, dict[str, NDArray[Any]]] = {"model": {}, **{n: {} for n in _NETWORK_STATE}}
+        for key in arrays:
+            part, _, name = key.partition("/")
+            parts[part][name] = arrays[key]
+        model = ModelState.from_arrays(parts.pop("model"))
+        return cls(NetworkState(**parts), model)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +88,7 @@ class Pipeline:
         ``settings`` are fields of `RunConfig` or `DetectorConfig`, for example
         ``backend="lava"`` or ``detector_threshold=120``.
         """
-        return cls.from_config(_apply(RunConfig(model=model), None, settings))
+        return cls.from_config(_apply(RunConfig(model=model), settings))
 
     @classmethod
     def from_config(cls, config: RunConfig) -> Pipeline:
@@ -76,13 +96,22 @@ class Pipeline:
         model, card = load_model(config.model)
         if config.spec:
             model = _with_spec(model, config.spec)
-        return cls(model, config, config.detector or card.detector)
+        return cls(model, config, dataclasses.replace(card.detector, **config.detector))
 
     def using(self, **settings: Any) -> Pipeline:
-        """The same model with other settings."""
-        config = _apply(self.config, self.detector, settings)
-        return dataclasses.replace(self, config=config, detector=config.detector or self.detector)
+        """The same pipeline with other settings, named as in `load`.
 
+        Fields of ``spec`` and ``detector`` are laid over those changed before; another ``model``
+        is loaded.
+        """
+        config = _apply(self.config, settings)
+        if config.model != self.config.model:
+            return Pipeline.from_config(config)
+        same = config.spec == self.config.spec
+        model = self.model if same else _with_spec(self.model, config.spec)
+        return Pipeline(model, config, dataclasses.replace(self.detector, **config.detector))
+
+    @cached_property
     def frontend(self) -> Frontend:
         """The spiking front end these settings ask for."""
         c = self.config
@@ -96,13 +125,13 @@ class Pipeline:
 
     def start(self) -> PipelineState:
         """State before the first window."""
-        return PipelineState(self.frontend().start(), self.model.init_state())
+        return PipelineState(self.frontend.start(), self.model.init_state())
 
     def step(
         self, window: Window, state: PipelineState, frame: NDArray[np.uint8] | None = None
     ) -> tuple[StepResult, PipelineState]:
         """Take one window; ``frame`` is RGB ``(224, 224, 3)``. Needs a backend that resumes."""
-        frontend = self.frontend()
+        frontend = self.frontend
         spikes = frontend.encode(window, self.config.fit)
         seen, network = frontend.step(spikes, state.frontend)
         output, model = self.model.step(
@@ -141,7 +170,7 @@ class Pipeline:
         """
         if settings:
             return self.using(**settings).run(source, frames=frames, dense=dense, progress=progress)
-        frontend = self.frontend()
+        frontend = self.frontend
         if frames is None:
             has = isinstance(source, Recording) and source.has_frames
             frames = source.frames() if has else ()  # type: ignore[union-attr]
@@ -158,9 +187,8 @@ class Pipeline:
             collector.add(result, output, frame, state, t1_us - counter.t_first_us)
             if progress is not None:
                 progress(collector.n_windows)
-        return collector.finish(
-            state, seen.trace(), counter.info(frontend.window_us), self.detector
-        )
+        info = counter.info(self.config.window_ms, self.model.spec.window_ms)
+        return collector.finish(state, seen.trace(), info, self.detector)
 
 
 class _Counter:
@@ -185,14 +213,19 @@ class _Counter:
         if not self.n_events:
             raise UsageError("run: the stream holds no events; give a recording with events")
 
-    def info(self, window_us: int) -> RecordingInfo:
+    def info(self, window_ms: float, trained_ms: float) -> RecordingInfo:
         source = self._source
         duration_us = self.t_last_us - self.t_first_us + 1
         notes: tuple[str, ...] = ()
-        if duration_us < window_us:
-            notes = (
-                f"the recording lasts {duration_us / 1e3:.1f} ms, less than one window of "
-                f"{window_us / 1e3:g} ms: it was padded to one window",
+        if duration_us < window_ms * 1e3:
+            notes += (
+                f"the recording lasts {duration_us / 1e3:g} ms, less than one window of "
+                f"{window_ms:g} ms: it was padded to one window",
+            )
+        if window_ms != trained_ms:
+            notes += (
+                f"the model was trained on windows of {trained_ms:g} ms; labels and captions at "
+                f"{window_ms:g} ms are less sure",
             )
         if isinstance(source, EventStream):
             return RecordingInfo(
@@ -236,7 +269,7 @@ class _Seen:
             window_ticks=frontend.window_ticks,
             fit=self._config.fit,
         ):
-            self._parts.append(trace)
+            self._parts.append(dataclasses.replace(trace, state=None))  # 260 kB a window
             if t1_us is not None:
                 yield t1_us, frontend.read_out(trace)
 
@@ -251,7 +284,8 @@ class _Seen:
 
 def _with_spec(model: SttfModel, changes: Mapping[str, Any]) -> SttfModel:
     """The same weights under a changed spec; only what the weights do not fix may change."""
-    changed = SttfModel(ModelSpec.from_mapping(_merged(model.spec.to_mapping(), changes)))
+    merged = _merged(model.spec.to_mapping(), changes)
+    changed = SttfModel(config_from_mapping(ModelSpec, merged, "spec"))
     try:
         changed.load_state_dict(model.state_dict())
     except RuntimeError as error:
@@ -267,20 +301,21 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     merged = dict(base)
     for key, value in changes.items():
         inner = merged.get(key)
-        nested = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(inner, value) if nested else value
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            value = _merged(inner, value)
+        merged[key] = value
     return merged
 
 
-def _apply(
-    config: RunConfig, detector: DetectorConfig | None, settings: dict[str, Any]
-) -> RunConfig:
+def _apply(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     """Settings by name: detector fields go into the detector, all others into the config."""
     names = {f.name for f in dataclasses.fields(DetectorConfig)}
-    inner = {key: value for key, value in settings.items() if key in names}
-    outer = {key: value for key, value in settings.items() if key not in names}
-    if inner:
-        base = outer.get("detector") or config.detector or detector or DetectorConfig()
-        outer["detector"] = dataclasses.replace(base, **inner)
-    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(RunConfig)}
-    return make_config({**values, **outer}, where="settings")
+    detector = {key: value for key, value in settings.items() if key in names}
+    others = {key: value for key, value in settings.items() if key not in names}
+    if detector:
+        others["detector"] = {**others.get("detector", {}), **detector}
+    given = make_config(others, where="settings")
+    changes = {key: getattr(given, key) for key in others}
+    changes["detector"] = {**config.detector, **given.detector}
+    changes["spec"] = _merged(config.spec, given.spec)
+    return dataclasses.replace(config, **changes)

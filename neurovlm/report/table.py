@@ -30,7 +30,7 @@ def run_table(result: RunResult, reports: Mapping[str, EnergyReport]) -> Rendera
 
 def devices_table(reports: Mapping[str, EnergyReport]) -> RenderableType:
     """The devices and what must be known to read their figures."""
-    return Group(_devices(reports), Text(), _remarks(reports))
+    return Group(devices_table(reports), Text(), _remarks(reports))
 
 
 def run_rows(result: RunResult) -> list[tuple[str, str]]:
@@ -89,7 +89,8 @@ def _run(result: RunResult) -> Table:
     return table
 
 
-def _devices(reports: Mapping[str, EnergyReport]) -> Table:
+def devices_table(reports: Mapping[str, EnergyReport]) -> Table:
+    """One row per device, whole pipelines first; needs at least one report."""
     rate_hz = next(iter(reports.values())).rate_hz
     table = Table(
         title=f"Estimated cost of one inference (one window) at {rate_hz:g} Hz, 5-95% below",

@@ -67,7 +67,7 @@ def simulate(
         parts = []
         runs = window_traces(graph, backend, chunks, window_ticks=window_ticks, fit=fit)
         for done, (_, trace) in enumerate(runs, start=1):
-            parts.append(trace)
+            parts.append(replace(trace, state=None))  # states would outgrow the spikes
             if progress is not None:
                 progress(done)
         return Trace.join(parts)
