@@ -24,11 +24,11 @@ def run_table(result: RunResult, reports: Mapping[str, EnergyReport]) -> Rendera
     """The run, the devices and the notes, for ``rich.console.Console.print``."""
     parts: list[RenderableType] = [_run(result)]
     if reports:
-        parts += [Text(), devices_table(reports)]
+        parts += [Text(), estimates(reports)]
     return Group(*parts)
 
 
-def devices_table(reports: Mapping[str, EnergyReport]) -> RenderableType:
+def estimates(reports: Mapping[str, EnergyReport]) -> RenderableType:
     """The devices and what must be known to read their figures."""
     return Group(devices_table(reports), Text(), _remarks(reports))
 
