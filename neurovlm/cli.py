@@ -6,15 +6,17 @@ Exit codes: 0 done, 2 wrong usage, 3 bad input file, 4 a needed component is mis
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from typer.exceptions import TyperException
 
 from neurovlm.core.errors import NeurovlmError, UsageError
 from neurovlm.spiking.backends.base import BACKENDS
@@ -22,7 +24,6 @@ from neurovlm.spiking.dynamics import Precision
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Simulate spiking vision-language pipelines and estimate what they cost in hardware.",
@@ -58,7 +59,9 @@ FitOption = Annotated[
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML file with any of these and every constant.")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the device intervals.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Seed of the device intervals; default 0.")
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the report and data.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
@@ -101,11 +104,20 @@ def run(
     """Run the pipeline on a recording and estimate its cost on each device."""
     from neurovlm.events.io import open_recording
 
-    settings = _settings(
-        backend, precision, model, device, rate, deploy_precision, window_ms, fit, seed
+    pipeline = _prepare(
+        out,
+        overwrite,
+        config,
+        backend=backend,
+        precision=precision,
+        model=model,
+        devices=device,
+        rate_hz=rate,
+        deploy_precision=deploy_precision,
+        window_ms=window_ms,
+        fit=fit,
+        seed=seed,
     )
-    _check_out(out, overwrite)
-    pipeline = _pipeline(config, settings)
     recording = open_recording(path, sensor=_sensor(sensor), sort=sort, start_s=start, stop_s=stop)
     with _progress("windows") as progress:
         result = pipeline.run(recording, progress=progress)
@@ -136,11 +148,20 @@ def demo(
     from neurovlm.events.io import Frame
     from neurovlm.events.scenes import demo_clip
 
-    settings = _settings(
-        backend, precision, model, device, rate, deploy_precision, window_ms, fit, seed
+    pipeline = _prepare(
+        out,
+        overwrite,
+        config,
+        backend=backend,
+        precision=precision,
+        model=model,
+        devices=device,
+        rate_hz=rate,
+        deploy_precision=deploy_precision,
+        window_ms=window_ms,
+        fit=fit,
+        seed=seed,
     )
-    _check_out(out, overwrite)
-    pipeline = _pipeline(config, settings)
     clip = demo_clip()
     assert clip.frames is not None
     frames = [Frame(int(t), pixels) for t, pixels in zip(clip.frame_t_us, clip.frames, strict=True)]
@@ -178,6 +199,7 @@ def simulate(
     """Run a spiking graph on a recording and write every population's spikes."""
     from neurovlm.core.grid import FITS
     from neurovlm.events.io import open_recording
+    from neurovlm.frontend.named import graph_by_name
     from neurovlm.report.simulation import describe, print_counts
     from neurovlm.report.trace_file import write_trace
     from neurovlm.spiking.backends.base import get_backend
@@ -186,17 +208,20 @@ def simulate(
     chosen = fit or "crop"
     if chosen not in FITS:
         raise UsageError(f"--fit must be one of {', '.join(FITS)}, got {fit!r}")
+    _check_file(out)
     engine = get_backend(backend or "fast")
-    spiking = _graph(graph, precision, dt_ms)
+    spiking = graph_by_name(graph, precision, dt_ms)
     recording = open_recording(path, sensor=_sensor(sensor), sort=sort, start_s=start, stop_s=stop)
     with _progress("windows") as progress:
         trace = simulate_graph(spiking, engine, recording.chunks(), fit=chosen, progress=progress)
     write_trace(trace, out)
     summary = describe(trace, spiking, engine.name, recording.path, out)
     if as_json:
-        typer.echo(json.dumps(summary, allow_nan=False))
-    else:
-        print_counts(summary, Console())
+        typer.echo(json.dumps({**summary, "notes": list(recording.notes)}, allow_nan=False))
+        return
+    print_counts(summary, Console())
+    for note in recording.notes:
+        typer.echo(f"note: {note}")
 
 
 @app.command(epilog="Example: neurovlm power out/hand/workload.json --device loihi2+jetson-nano")
@@ -248,7 +273,11 @@ def main() -> None:
     from hw_models import HwModelError
 
     try:
-        app(standalone_mode=True)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except TyperException as error:
+        _fail(f"{error.format_message().rstrip('.')}; --help shows how", error.exit_code)
+    except typer.Abort:
+        _fail("interrupted; nothing was written", 1)
     except NeurovlmError as error:
         _fail(str(error), error.exit_code)
     except HwModelError as error:
@@ -256,61 +285,43 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}", 1)
+    sys.exit(code or 0)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     typer.echo("error: " + " ".join(message.split()), err=True)
     sys.exit(code)
 
 
 def _hw_code(error: Exception) -> int:
-    from hw_models import EstimateError, UnknownDeviceError, WorkloadError
+    from hw_models import CatalogError, EstimateError, UnknownDeviceError, WorkloadError
 
-    if isinstance(error, WorkloadError):
+    if isinstance(error, CatalogError | WorkloadError):
         return 3
     return 2 if isinstance(error, UnknownDeviceError | EstimateError) else 1
 
 
-def _settings(
-    backend: str | None,
-    precision: str | None,
-    model: str | None,
-    device: list[str] | None,
-    rate: float | None,
-    deploy_precision: str | None,
-    window_ms: float | None,
-    fit: str | None,
-    seed: int | None,
-) -> dict[str, Any]:
-    """Options that were given, under the names of RunConfig."""
-    given = {
-        "backend": backend,
-        "precision": precision,
-        "model": model,
-        "devices": tuple(device) if device else None,
-        "rate_hz": rate,
-        "deploy_precision": deploy_precision,
-        "window_ms": window_ms,
-        "fit": fit,
-        "seed": seed,
-    }
-    return {key: value for key, value in given.items() if value is not None}
+def _prepare(out: Path, overwrite: bool, config: Path | None, **options: Any) -> Any:
+    """The pipeline of a config file and options (None where not given).
 
-
-def _pipeline(config: Path | None, settings: dict[str, Any]) -> Any:
-    """The pipeline of a config file and options; unknown devices are refused before any work."""
+    What would only fail after the run, in estimates and output, is refused here.
+    """
     import torch
 
-    from hw_models import load_device
+    from hw_models import Workload, estimate
     from neurovlm.pipeline import Pipeline, load_config, make_config
+    from neurovlm.report.files import check_target
 
+    check_target(out, overwrite=overwrite)
     torch.set_num_threads(1)  # two threads make small layers slower on a busy machine
-    resolved = (
-        make_config(settings, where="options") if config is None else load_config(config, settings)
-    )
-    for name in resolved.devices:
-        load_device(name)
-    return Pipeline.from_config(resolved)
+    given = {key: value for key, value in options.items() if value not in (None, [])}
+    if "devices" in given:
+        given["devices"] = tuple(given["devices"])
+    c = make_config(given, where="options") if config is None else load_config(config, given)
+    nothing = Workload("nothing", inferences=1, window_ms=c.window_ms, layers=())
+    for name in c.devices:
+        estimate(nothing, name, rate_hz=c.rate_hz, deploy_as=c.deploy_precision)
+    return Pipeline.from_config(c)
 
 
 def _finish(result: Any, out: Path, overwrite: bool, as_json: bool) -> None:
@@ -329,53 +340,33 @@ def _finish(result: Any, out: Path, overwrite: bool, as_json: bool) -> None:
         console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
 
 
-def _check_out(out: Path, overwrite: bool) -> None:
-    """Refuse a bad output folder before the work, not after it."""
-    from neurovlm.report.files import check_target
-
-    check_target(out, overwrite=overwrite)
+def _check_file(out: Path) -> None:
+    """Refuse before the run what the file could not be written to."""
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; give --out a file name")
+    if not os.access(out.parent, os.W_OK):
+        raise UsageError(f"{out}: cannot write in {out.parent}; choose another --out")
 
 
 def _sensor(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise UsageError(f"--sensor must be WxH, for example 640x480, got {text!r}")
     return int(width), int(height)
 
 
-def _graph(name: str, precision: str | None, dt_ms: float | None) -> Any:
-    from dataclasses import replace
-
-    from neurovlm.frontend.detector import GRAPHS, change_detector, patch_lif
-    from neurovlm.spiking import nir_io
-    from neurovlm.spiking.dynamics import Dynamics
-
-    wanted = Dynamics(precision=precision or Precision.LOIHI)  # type: ignore[arg-type]
-    builders = {"change-detector": change_detector, "patch-lif": patch_lif}
-    if name in builders:
-        if dt_ms is not None:
-            raise UsageError(f"--dt-ms is for NIR files; {name} has 1 ms ticks")
-        return builders[name](precision=wanted.precision)
-    if not name.endswith(".nir"):
-        raise UsageError(
-            f"unknown graph {name!r}; known are {', '.join(GRAPHS)} and files ending in .nir"
-        )
-    said = nir_io.dynamics_of(name)
-    dynamics = said if precision is None else replace(said, precision=wanted.precision)
-    if dt_ms is not None:
-        dynamics = replace(dynamics, dt_s=dt_ms / 1e3)
-    return nir_io.load(name, dynamics)
-
-
 def _cut(stream: Any, start: float | None, stop: float | None) -> Any:
+    for name, value in (("--start", start), ("--stop", stop)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise UsageError(f"{name} must be a number of seconds, at least 0, got {value}")
     first = int(stream.t[0])
     low = first if start is None else first + round(start * 1e6)
     high = int(stream.t[-1]) + 1 if stop is None else first + round(stop * 1e6)
     events = stream.between(low, high)
     if not len(events):
-        raise UsageError(f"no event between --start {start} and --stop {stop}")
+        raise UsageError(f"no event between --start {start} and --stop {stop}; widen them")
     return events
 
 
@@ -385,9 +376,9 @@ def _progress(what: str, *, count: bool = True) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield None
         return
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+    columns = [BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what)
+        task = bar.add_task(what, total=None)
 
         def advance(done: int) -> None:
             bar.update(task, description=f"{done:,} {what}" if count else what)

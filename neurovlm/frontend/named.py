@@ -1,0 +1,52 @@
+"""Spiking graphs by name, or from a NIR file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from neurovlm.core.errors import UsageError
+from neurovlm.frontend.detector import GRAPHS, change_detector, patch_lif
+from neurovlm.spiking import nir_io
+from neurovlm.spiking.dynamics import Dynamics, Precision
+from neurovlm.spiking.graph import SpikingGraph
+
+_BUILDERS = dict(zip(GRAPHS, (change_detector, patch_lif), strict=True))
+
+
+def graph_by_name(
+    name: str, precision: Precision | str | None = None, dt_ms: float | None = None
+) -> SpikingGraph:
+    """The graph called ``name``, or the one in the NIR file of that path.
+
+    Parameters
+    ----------
+    precision
+        What the file says by default, else ``loihi``.
+    dt_ms
+        Tick of a NIR file that does not say; 1 ms by default.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or ``dt_ms`` beside a graph that has its own.
+    InputFileError, GraphError
+        As `neurovlm.spiking.nir_io.load`.
+    """
+    if name in _BUILDERS:
+        if dt_ms is not None:
+            raise UsageError(f"--dt-ms is for NIR files; {name} has 1 ms ticks")
+        return _BUILDERS[name](precision=_with(Dynamics(), precision).precision)
+    if not name.endswith(".nir"):
+        raise UsageError(
+            f"unknown graph {name!r}; known are {', '.join(GRAPHS)} and files ending in .nir"
+        )
+    dynamics = _with(nir_io.dynamics_of(name), precision)
+    if dt_ms is not None:
+        dynamics = replace(dynamics, dt_s=dt_ms / 1e3)
+    return nir_io.load(name, dynamics)
+
+
+def _with(dynamics: Dynamics, precision: Precision | str | None) -> Dynamics:
+    if precision is None:
+        return dynamics
+    return replace(dynamics, precision=precision)  # type: ignore[arg-type]  # it parses names
