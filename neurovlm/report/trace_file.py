@@ -35,7 +35,7 @@ def trace_arrays(trace: Trace) -> dict[str, NDArray[Any]]:
 
 
 def write_trace(trace: Trace, path: str | Path) -> None:
-    """Write the trace whole or not at all; an existing file is replaced.
+    """Write the trace whole or not at all; an existing file is replaced, folders are made.
 
     Raises
     ------
@@ -52,6 +52,7 @@ def write_trace(trace: Trace, path: str | Path) -> None:
 
 
 def _replace(path: Path, arrays: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(path)
     partial = partial_path(path)
     file = partial.open("xb")

@@ -89,12 +89,12 @@ def macs_dense_vs_sttf(run: Run, ax: Axes | None = None) -> Axes:
     """MACs per window of the ANN, by stage: what ran beside what a dense model would run."""
     stages = [stage for stage in run.workload.stages if run.workload.total("dense", stage).macs]
     ax = style.axes_or_new(ax, 1.2 + 0.5 * len(stages))
-    per_window = 1e-6 / run.workload.inferences
+    per_m = 1e6 * run.workload.inferences
     for which, label, colour, shift in (
         ("dense", "dense twin", style.PALE, -0.19),
         ("executed", "this run", style.BLUE, 0.19),
     ):
-        macs = [run.workload.total(which, stage).macs * per_window for stage in stages]  # type: ignore[arg-type]
+        macs = [run.workload.total(which, stage).macs / per_m for stage in stages]  # type: ignore[arg-type]
         places = [i + shift for i in range(len(stages))]
         bars = ax.barh(places, macs, height=0.36, color=colour, edgecolor=style.GREY, label=label)
         ax.bar_label(bars, fmt="%.3g", fontsize=style.SMALL_PT, padding=3, color=style.INK)

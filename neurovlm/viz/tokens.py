@@ -107,6 +107,7 @@ def tokens_over_time(run: Run, ax: Axes | None = None) -> Axes:
             linestyle="none",
             marker="v",
             color=style.DENSE,
+            clip_on=False,
             label=f"dense step, all {run.active.shape[1]}",
         )
     ax.set_xlim(0, edges[-1])
