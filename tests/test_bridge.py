@@ -119,5 +119,5 @@ def test_latency_gradient_on_spikes_rewards_earlier_firing():
 def test_messages(train):
     with pytest.raises(UsageError, match="at least 1 tick, got 0"):
         bridge.counts(train, 0)
-    with pytest.raises(UsageError, match="0..1, got 1.5"):
+    with pytest.raises(UsageError, match=r"0\.\.1, got 1\.5"):
         bridge.traces(train, 1.5)

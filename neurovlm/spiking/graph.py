@@ -45,8 +45,9 @@ class SpikingGraph:
     name: str = "graph"
 
     def __post_init__(self) -> None:
+        network = self.network  # resolved here so that a bad graph is refused in every precision
         if self.dynamics.precision is Precision.LOIHI:
-            check_loihi(self.network)
+            check_loihi(network)
 
     def with_precision(self, precision: Precision | str) -> SpikingGraph:
         """The same graph in another arithmetic."""
