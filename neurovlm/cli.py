@@ -238,11 +238,12 @@ def power(
     """Estimate energy, power and latency of counted work on each device."""
     from hw_models import Workload, estimate
     from neurovlm.pipeline.config import DEFAULT_DEVICES
-    from neurovlm.report.table import devices_table
+    from neurovlm.report.table import estimates
 
     counted = Workload.load(workload)
+    precision: Any = deploy_precision  # estimate() refuses what it does not know
     reports = {
-        name: estimate(counted, name, rate_hz=rate, deploy_as=deploy_precision, seed=seed or 0)
+        name: estimate(counted, name, rate_hz=rate, deploy_as=precision, seed=seed or 0)
         for name in device or DEFAULT_DEVICES
     }
     if as_json:
@@ -257,7 +258,7 @@ def power(
             )
         )
     else:
-        Console().print(devices_table(reports))
+        Console().print(estimates(reports))
 
 
 @app.command(epilog="Example: neurovlm devices --json")

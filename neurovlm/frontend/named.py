@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from neurovlm.core.errors import UsageError
@@ -10,7 +11,9 @@ from neurovlm.spiking import nir_io
 from neurovlm.spiking.dynamics import Dynamics, Precision
 from neurovlm.spiking.graph import SpikingGraph
 
-_BUILDERS = dict(zip(GRAPHS, (change_detector, patch_lif), strict=True))
+_BUILDERS: dict[str, Callable[..., SpikingGraph]] = dict(
+    zip(GRAPHS, (change_detector, patch_lif), strict=True)
+)
 
 
 def graph_by_name(

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from hw_models import Workload
 from neurovlm.core.mask import ChangeMask
-from neurovlm.counting.analytic import StepKind, model_layers
 from neurovlm.counting.spiking_ops import spiking_layers
 from neurovlm.frontend.detect import FrontendResult
 from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.pipeline.config import RunConfig
 from neurovlm.pipeline.result import Prediction, RecordingInfo, RunResult, Snapshot
+from neurovlm.pipeline.work import StepKind, model_layers
 from neurovlm.spiking.trace import Trace
 from neurovlm.zoo.model import ModelState, StepOutput, SttfModel
 

@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from hw_models.ops import PRECISIONS
+from hw_models import Precision as DeployPrecision
 from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import FITS, Fit
 from neurovlm.frontend.detector import DetectorConfig
@@ -61,7 +61,7 @@ class RunConfig:
     caption_every: int = 20
     devices: tuple[str, ...] = DEFAULT_DEVICES
     rate_hz: float | None = None
-    deploy_precision: str | None = None
+    deploy_precision: DeployPrecision | None = None
     seed: int = 0
     detector: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
@@ -80,11 +80,6 @@ class RunConfig:
             raise UsageError(f"caption_every must be at least 1, got {self.caption_every}")
         if self.rate_hz is not None and not 0 < self.rate_hz < float("inf"):
             raise UsageError(f"rate_hz must be a positive number, got {self.rate_hz}")
-        if self.deploy_precision not in (None, *PRECISIONS):
-            raise UsageError(
-                f"deploy_precision must be one of {', '.join(PRECISIONS)}, "
-                f"got {self.deploy_precision!r}"
-            )
         if self.seed < 0:
             raise UsageError(f"seed must be at least 0, got {self.seed}")
 

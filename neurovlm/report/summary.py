@@ -29,7 +29,7 @@ def estimate_devices(result: RunResult) -> dict[str, EnergyReport]:
             result.workload,
             name,
             rate_hz=config.rate_hz,
-            deploy_as=config.deploy_precision,  # type: ignore[arg-type]
+            deploy_as=config.deploy_precision,
             seed=config.seed,
         )
         for name in config.devices
