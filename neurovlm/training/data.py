@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from neurovlm.core.grid import PatchGrid
-from neurovlm.events.scenes.caption import FLIP, LABELS, caption_of
+from neurovlm.events.scenes.caption import FLIP, LABELS, caption_of, slots_of
 from neurovlm.events.scenes.clip import clip_seed, render_clip
 from neurovlm.events.scenes.subject import subject_from_seed
 from neurovlm.frontend.detect import Frontend
@@ -50,6 +51,27 @@ class ClipSet:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def save(self, path: Path) -> None:
+        """Write to an uncompressed ``.npz``; the inverse of `read`."""
+        arrays = {"counts": self.counts, "changed": self.changed, "score": self.score}
+        if self.frames is not None:
+            arrays["frames"] = self.frames
+        captions = np.array([caption_of(slots) for slots in self.slots])
+        np.savez(path, label=self.label, caption=captions, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> ClipSet:
+        """Read what `save` wrote."""
+        with np.load(path) as file:
+            return cls(
+                counts=file["counts"],
+                changed=file["changed"],
+                score=file["score"],
+                frames=file.get("frames"),
+                slots=tuple(slots_of(str(caption)) for caption in file["caption"]),
+                label=file["label"],
+            )
 
 
 def make_clips(
@@ -147,9 +169,9 @@ class Augmentation:
         Share of batches with a dense window at the first caption.
     """
 
-    batch_size: int = 32
-    n_windows: int = 48
-    max_active: tuple[int, int] = (16, 32)
+    batch_size: int = 24
+    n_windows: int = 44
+    max_active: tuple[int, int] = (14, 32)
     n_refresh: tuple[int, int] = (2, 8)
     max_shift: int = 1
     drop: float = 0.2

@@ -188,7 +188,7 @@ class LoopConfig:
     """
 
     steps: int = 300
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     warmup: float = 0.05
     weight_decay: float = 0.05
     clip_norm: float = 1.0
