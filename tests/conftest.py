@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers share the cores; read when torch loads
+settings.register_profile("laws", deadline=None)  # a busy machine is no counterexample
+settings.load_profile("laws")
 
 
 @pytest.fixture(scope="session")

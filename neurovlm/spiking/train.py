@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,17 +43,15 @@ class SpikeTrain:
             object.__setattr__(self, name, array)
         if len(self.tick) != len(self.neuron):
             raise UsageError(
-                "SpikeTrain: tick and neuron differ in length: "
-                f"{len(self.tick)}, {len(self.neuron)}"
+                "SpikeTrain: tick and neuron must have one length, got "
+                f"{len(self.tick)} and {len(self.neuron)}"
             )
-        if len(self.tick) and not (
-            self.tick[0] >= 0
-            and self.tick[-1] < self.n_ticks
-            and self.neuron.min() >= 0
-            and self.neuron.max() < self.n_neurons
-        ):
+        i = _first_offender(self.tick, self.neuron, self.n_ticks, self.n_neurons)
+        if i >= 0:
             raise UsageError(
-                f"SpikeTrain: a spike lies outside {self.n_ticks} ticks x {self.n_neurons} neurons"
+                f"SpikeTrain: spike {i} at tick {self.tick[i]}, neuron {self.neuron[i]} is outside "
+                f"{self.n_ticks} ticks x {self.n_neurons} neurons or not behind the one before it; "
+                "spikes are sorted by tick then neuron, each once"
             )
 
     @property
@@ -125,3 +124,19 @@ class SpikeTrain:
 
     def _slots(self) -> NDArray[np.int64]:
         return self.tick.astype(np.int64) * self.n_neurons + self.neuron
+
+
+@numba.njit(cache=True, nogil=True)
+def _first_offender(  # type: ignore[no-untyped-def]
+    tick, neuron, n_ticks, n_neurons
+) -> int:
+    """Index of the first spike outside the train or not behind the one before it, else -1."""
+    last = -1
+    for i in range(len(tick)):
+        if not (0 <= tick[i] < n_ticks and 0 <= neuron[i] < n_neurons):
+            return i
+        slot = tick[i] * n_neurons + neuron[i]
+        if slot <= last:
+            return i
+        last = slot
+    return -1
