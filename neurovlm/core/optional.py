@@ -9,6 +9,7 @@ from neurovlm.core.errors import MissingComponentError
 
 _INSTALL = {
     "snntorch": 'pip install "neurovlm[snntorch]"',
+    "sklearn": 'pip install "neurovlm[evaluate]"',
     "tonic": 'pip install "neurovlm[tonic]"',
     "lava": 'pip install "neurovlm[lava]" && '
     "pip install --no-deps --ignore-requires-python lava-nc==0.10.0",
