@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import secrets
 import shutil
 import time
@@ -18,7 +19,7 @@ def partial_path(target: Path) -> Path:
 
 def remove_stale(target: Path) -> None:
     """Remove what killed runs left beside ``target``."""
-    for path in target.parent.glob(f".{target.name}.partial-*"):
+    for path in target.parent.glob(f".{glob.escape(target.name)}.partial-*"):
         if time.time() - path.stat().st_mtime > STALE_S:
             if path.is_dir():
                 shutil.rmtree(path)

@@ -42,8 +42,7 @@ def draw_pictures(result: RunResult, reports: Mapping[str, EnergyReport]) -> dic
 def to_png(drawn: Figure | Axes) -> bytes:
     """PNG of a figure, or of the figure an axes is on."""
     figure = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
-    if figure is None:
-        raise TypeError("to_png: the axes is on no figure")
+    assert figure is not None  # an axes that was drawn on is on a figure
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -55,7 +55,7 @@ def masks_in(figure: Figure | SubFigure, run: Run, n_across: int, n_down: int = 
         k = snapshot.window
         mask_over_frame(snapshot, run.mask.changed[k], run.active[k], ax)
     figure.legend(
-        handles=_legend_of(chosen),
+        handles=_legend_of(run, chosen),
         fontsize=style.SMALL_PT,
         frameon=False,
         ncols=3,
@@ -84,12 +84,17 @@ def spread(run: Run, n: int) -> list[Snapshot]:
     return [kept[i] for i in index]
 
 
-def _legend_of(chosen: Sequence[Snapshot]) -> list[Line2D]:
+def _legend_of(run: Run, chosen: Sequence[Snapshot]) -> list[Line2D]:
+    """What the outlines mean, and the events where they are drawn."""
     lines = [
         Line2D([], [], color=style.CHANGED, label="changed, computed"),
         Line2D([], [], color=style.REFRESHED, label="refreshed"),
-        Line2D([], [], color=style.CHANGED, linestyle="dotted", label="changed, over the cap"),
     ]
+    windows = [snapshot.window for snapshot in chosen]
+    if (run.mask.changed[windows] & ~run.active[windows]).any():
+        lines.append(
+            Line2D([], [], color=style.CHANGED, linestyle="dotted", label="changed, over the cap")
+        )
     if any(snapshot.frame is None for snapshot in chosen):
         for colour, label in ((style.ON, "ON event"), (style.OFF, "OFF event")):
             lines.append(

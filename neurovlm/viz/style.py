@@ -32,7 +32,7 @@ DENSE = GREY
 ON = INK
 OFF = "#9E9E9E"
 DEVICES = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 WIDTH_IN = 6.6
 DPI = 160
