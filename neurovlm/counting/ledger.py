@@ -5,8 +5,9 @@ The closed forms of the models are checked against this, and it counts models th
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
 from typing import Any
@@ -25,7 +26,7 @@ class UncountedOperatorError(NeurovlmError, NotImplementedError):
     """An operator that multiplies and accumulates, but that the ledger has no formula for."""
 
 
-class Ledger(TorchDispatchMode):
+class Ledger:
     """Count multiply-accumulates per module of ``model`` while active.
 
     >>> with Ledger(model) as ledger:  # doctest: +SKIP
@@ -39,8 +40,8 @@ class Ledger(TorchDispatchMode):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
         self._model = model
+        self._mode = _Dispatch(self._count)
         self._macs: Counter[str] = Counter()
         self._running: list[str] = []
         self._hooks: list[RemovableHandle] = []
@@ -60,11 +61,11 @@ class Ledger(TorchDispatchMode):
             enter = partial(self._begin, name)
             self._hooks.append(module.register_forward_pre_hook(enter))
             self._hooks.append(module.register_forward_hook(self._end, always_call=True))
-        super().__enter__()
+        self._mode.__enter__()
         return self
 
     def __exit__(self, *details: Any) -> None:
-        super().__exit__(*details)
+        self._mode.__exit__(*details)
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -75,22 +76,36 @@ class Ledger(TorchDispatchMode):
     def _end(self, _module: nn.Module, _args: Any, _out: Any) -> None:
         self._running.pop()
 
-    def _where(self) -> str:
-        return self._running[-1] if self._running else ""
+    def _count(self, func: Any, args: tuple[Any, ...], out: Any) -> None:
+        where = self._running[-1] if self._running else ""
+        packet = func.overloadpacket
+        if packet in _FORMULAS:
+            self._macs[where] += _FORMULAS[packet](args, out)
+        elif _PRODUCT.search(packet.__name__):
+            raise UncountedOperatorError(
+                f"ledger: no formula for {func} in module {where or 'outside modules'!r}; "
+                "add one before its cost is reported"
+            )
+
+
+class _Dispatch(TorchDispatchMode):
+    """Runs every operator and reports it, composite ones by their parts."""
+
+    def __init__(self, report: Callable[[Any, tuple[Any, ...], Any], None]) -> None:
+        super().__init__()
+        self._report = report
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Run the operator, then note what it cost."""
-        out = func(*args, **(kwargs or {}))
-        packet = func.overloadpacket
-        if packet in _FORMULAS:
-            self._macs[self._where()] += _FORMULAS[packet](args, out)
-        elif packet in _UNCOUNTED:
-            raise UncountedOperatorError(
-                f"ledger: no formula for {func} in module {self._where() or 'outside modules'!r}; "
-                "add one before its cost is reported"
-            )
+        kwargs = kwargs or {}
+        if func.overloadpacket not in _FORMULAS:
+            with self:  # inference mode hands over linear and matmul whole
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+        out = func(*args, **kwargs)
+        self._report(func, args, out)
         return out
 
 
@@ -127,22 +142,8 @@ _FORMULAS = {
     aten._scaled_dot_product_efficient_attention: _attention,
     aten._scaled_dot_product_flash_attention: _attention,
 }
-_UNCOUNTED = {
-    packet
-    for name in (
-        "addbmm",
-        "_addmm_activation",
-        "_convolution",
-        "mkldnn_linear",
-        "mkldnn_rnn_layer",
-        "_thnn_fused_gru_cell",
-        "_thnn_fused_lstm_cell",
-        "_cdist_forward",
-        "_embedding_bag",
-        "_scaled_dot_product_cudnn_attention",
-        "_sparse_addmm",
-        "_int_mm",
-        "_scaled_mm",
-    )
-    if (packet := getattr(aten, name, None)) is not None
-}
+_PRODUCT = re.compile(
+    r"mm(_|$)|mv(_|$)|dot(_|$)|addr(_|$)|matmul|linear(_|$)|conv(?!ert)|attention|transformer"
+    r"|rnn|gru|lstm|cdist|euclidean_dist|embedding_bag"
+)
+"""Names of operators that multiply and accumulate."""
