@@ -83,7 +83,7 @@ def pipelines_first(reports: Mapping[str, EnergyReport]) -> list[EnergyReport]:
 def _run(result: RunResult) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in run_rows(result):
         table.add_row(Text(name), Text(value))
     return table
@@ -184,6 +184,8 @@ def _remarks(reports: Mapping[str, EnergyReport]) -> Table:
     if left:
         lines.append(Text(f"{left} more notes, and all sources, are in the report"))
     table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
     for line in lines:
         table.add_row("-", line)
     return table

@@ -21,7 +21,9 @@ def printed(what, width):
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_table_fits_and_cuts_nothing_off(result, reports, width):
-    text = printed(run_table(result, reports), width)
+    path = "/a/long/folder/" * 8 + "hand.aedat4"
+    long = replace(result, recording=replace(result.recording, path=path))
+    text = printed(run_table(long, reports), width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
 
