@@ -9,7 +9,6 @@ are reserved, so that a flood of events cannot starve it: every age stays at or 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,7 +46,8 @@ class PolicyConfig:
             )
 
 
-class Selection(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Selection:
     """Tokens to compute, padded to one length over the batch.
 
     Attributes

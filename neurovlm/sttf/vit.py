@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +81,8 @@ class EncoderConfig:
         return PatchGrid(self.grid_side, self.patch)
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Rows:
     """Which rows of a layer's memory a step writes: ``index (B, k)`` where ``valid``."""
 
     index: Tensor
@@ -264,7 +264,7 @@ class SparseViT(nn.Module):
 
     def _write(self, new: Tensor, rows: Rows, memory: TokenMemory) -> tuple[Tensor, Tensor]:
         """Tokens and sizes after the window."""
-        index, valid = rows
+        index, valid = rows.index, rows.valid
         size = torch.ones(index.shape)
         if self.merge is not None:
             old = take_rows(memory.tokens, index)

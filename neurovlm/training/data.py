@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ def make_clips(
     progress
         Called with the number of clips made so far.
     """
-    columns: list[tuple] = []
+    columns: list[tuple[Any, ...]] = []
     for subject_seed in subject_seeds:
         subject = subject_from_seed(subject_seed)
         for label in range(len(LABELS)):
@@ -133,7 +134,7 @@ def make_clips(
     )
 
 
-def _fit(windows: NDArray, n: int) -> NDArray:
+def _fit(windows: NDArray[Any], n: int) -> NDArray[Any]:
     """First ``n`` windows, with empty ones appended where the stream ended early."""
     missing = max(0, n - len(windows))
     return np.pad(windows[:n], [(0, missing)] + [(0, 0)] * (windows.ndim - 1))
@@ -208,7 +209,7 @@ def draw_batch(
 
 def _augment(
     clips: ClipSet, index: int, first: int, a: Augmentation, rng: np.random.Generator
-) -> tuple:
+) -> tuple[Any, ...]:
     cut = slice(first, first + a.n_windows)
     grid = PatchGrid()
     counts = clips.counts[index, cut]
@@ -234,7 +235,7 @@ def _augment(
     return counts, changed, score, frames, label, slots
 
 
-def shift(images: NDArray, dy: int, dx: int) -> NDArray:
+def shift(images: NDArray[Any], dy: int, dx: int) -> NDArray[Any]:
     """Move ``(..., height, width)`` by whole pixels; what comes in is 0, what goes out is lost."""
     height, width = images.shape[-2:]
     moved = np.zeros_like(images)

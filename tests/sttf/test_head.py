@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from neurovlm.core.errors import UsageError
 from neurovlm.sttf.head import HeadConfig, HeadState, LabelHead, Readout
 
-CONFIG = HeadConfig(n_queries=3, observed_dim=6, taps=(1, 3), state_dim=8)
+CONFIG = HeadConfig(channels=3, observed_dim=6, taps=(1, 3), state_dim=8)
 
 
 @pytest.fixture
 def head() -> LabelHead:
     torch.manual_seed(0)
-    return LabelHead(CONFIG, dim=16, n_labels=4).eval().requires_grad_(False)
+    return LabelHead(CONFIG, dim=16, n_tokens=9, n_labels=4).eval().requires_grad_(False)
 
 
 def test_one_by_one_equals_all_at_once(head):
@@ -45,20 +47,23 @@ def test_history_holds_the_last_windows(head):
     assert torch.equal(state.history, observed[:, 2:])
 
 
-def test_readout_weighs_tokens_as_its_equation_says():
-    readout = Readout(2, 1).requires_grad_(False)
-    readout.query.zero_()
-    readout.evidence[:] = torch.tensor([[0.5, 0.25, 1.0]])
-    tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]])
+def test_readout_gates_tokens_as_its_equation_says():
+    readout = Readout(dim=2, n_tokens=3, channels=1, observed_dim=3).requires_grad_(False)
+    readout.reduce.weight[:] = torch.tensor([[1.0, 2.0]])
+    readout.gate.weight[:] = torch.tensor([[1.0, 0.5, 2.0, 0.25]])
+    readout.place.weight[:] = torch.eye(3)
+    readout.place.bias.zero_()
+    tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
     age, score = torch.tensor([[0, 3, 0]]), torch.tensor([[0, 0, 1]])
-    # logits: fresh 0.5; -0.25 log 4; fresh 0.5 + log 2
-    weights = torch.tensor(
-        [0.5, -0.25 * torch.log(torch.tensor(4.0)), 0.5 + torch.log(torch.tensor(2.0))]
-    ).softmax(0)
-    torch.testing.assert_close(readout(tokens, age, score), weights[None, :2])
+    expected = [
+        1.0 * (1 + 0.5),
+        2.0 * (1 - 0.25 * math.log(4)),
+        3.0 * (1 + 0.5 + 2 * math.log(2)),
+    ]
+    torch.testing.assert_close(readout(tokens, age, score), torch.tensor([expected]))
 
 
-@pytest.mark.parametrize("bad", [{"n_queries": 0}, {"taps": ()}, {"taps": (4, 2)}, {"taps": (0,)}])
+@pytest.mark.parametrize("bad", [{"channels": 0}, {"taps": ()}, {"taps": (4, 2)}, {"taps": (0,)}])
 def test_config_refuses_nonsense(bad):
     with pytest.raises(UsageError, match="head: "):
         HeadConfig(**bad)
