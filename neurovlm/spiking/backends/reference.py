@@ -11,7 +11,8 @@ from neurovlm.spiking.backends.base import Capabilities, check_run, initial_stat
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.fixed_point import UNIT, step_float, step_loihi
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.network import Network, Population
+from neurovlm.spiking.linear import Matrix
+from neurovlm.spiking.network import Population
 from neurovlm.spiking.trace import NetworkState, Trace
 from neurovlm.spiking.train import SpikeTrain
 
@@ -32,8 +33,14 @@ class ReferenceBackend:
         pending = dict(start.pending)
         fired: dict[str, list[NDArray[np.int32]]] = {p.name: [] for p in network.populations}
         bounds = np.searchsorted(spikes.tick, np.arange(spikes.n_ticks + 1))
+        dtype = state_dtype(graph.dynamics.precision)
+        biases = {p.name: p.bias.astype(dtype) for p in network.populations}
+        weights = [c.matrix.astype(dtype) for c in network.connections]
         for tick in range(spikes.n_ticks):
-            arriving = _deliver(network, pending, state_dtype(graph.dynamics.precision))
+            arriving = dict(biases)
+            for c, weight in zip(network.connections, weights, strict=True):
+                delivered = _deliver(weight, pending[c.source])
+                arriving[c.target] = arriving[c.target] + delivered
             pending[network.input_name] = spikes.neuron[bounds[tick] : bounds[tick + 1]]
             for p in network.populations:
                 u[p.name], v[p.name], s = _step(p, u[p.name], v[p.name], arriving[p.name], graph)
@@ -47,16 +54,12 @@ class ReferenceBackend:
         return Trace(spikes, trains, network, end, start.pending)
 
 
-def _deliver(
-    network: Network, pending: dict[str, NDArray[np.int32]], dtype: np.dtype[Any]
-) -> dict[str, NDArray[Any]]:
-    """Weighted spikes of the last tick plus bias, per population."""
-    arriving = {p.name: p.bias.astype(dtype) for p in network.populations}
-    for c in network.connections:
-        spiking = np.zeros(c.matrix.shape[1], dtype)
-        spiking[pending[c.source]] = 1
-        arriving[c.target] = arriving[c.target] + c.matrix.astype(dtype) @ spiking
-    return arriving
+def _deliver(weight: Matrix, sources: NDArray[np.int32]) -> NDArray[Any]:
+    """Sum of the weights from the sources that fired, per target."""
+    spiking = np.zeros(weight.shape[1], weight.dtype)
+    spiking[sources] = 1
+    delivered: NDArray[Any] = weight @ spiking
+    return delivered
 
 
 def _step(
