@@ -176,6 +176,10 @@ class EnergyReport:
             parts += ["", f"{title}:", "", *(f"- {line}" for line in lines)]
         return "\n".join(parts) + "\n"
 
+    def __repr__(self) -> str:
+        energy = format_quantity(self.energy_active_j, "J")
+        return f"EnergyReport({self.heading}: {energy} above idle per inference)"
+
     def _repr_html_(self) -> str:
         parts = [f"<h4>{html.escape(self.heading)}</h4>", _html_table(self.summary())]
         for title, lines in self.remarks():

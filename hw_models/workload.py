@@ -141,6 +141,9 @@ class Workload:
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
         )
 
+    def __repr__(self) -> str:
+        return f"Workload({self.name!r}: {self.inferences} inferences, {len(self.layers)} layers)"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON, with the schema version first."""
         record = {field.name: getattr(self, field.name) for field in fields(self)}

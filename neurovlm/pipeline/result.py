@@ -138,6 +138,13 @@ class RunResult:
         executed = self.workload.total("executed").macs
         return self.workload.total("dense").macs / executed if executed else float("inf")
 
+    def __repr__(self) -> str:
+        return (
+            f"RunResult({self.recording.path}: {self.n_windows} windows, "
+            f"{self.active.sum(axis=1).mean():.1f} of {self.mask.grid.n_patches} tokens computed, "
+            f"{self.predictions[-1].caption!r})"
+        )
+
     def _repr_html_(self) -> str:
         last = self.predictions[-1]
         active = self.active.sum(axis=1)
