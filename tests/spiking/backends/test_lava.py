@@ -9,7 +9,7 @@ import nir
 import numpy as np
 import pytest
 
-from neurovlm.core.errors import GraphError, MissingComponentError
+from neurovlm.core.errors import GraphError, MissingComponentError, UsageError
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.detector import change_detector, patch_lif
 from neurovlm.spiking.backends.base import get_backend
@@ -254,3 +254,8 @@ def test_hardware_without_intels_extension_says_so():
     graph = _one_population(_neurons(3, 1024, 1024, 100))
     with pytest.raises(MissingComponentError, match=r"needs Intel's Lava extension for Loihi"):
         LavaBackend(hardware=True).run(graph, _silence(10))
+
+
+def test_unknown_generation_is_refused():
+    with pytest.raises(UsageError, match="simulate must be loihi1 or loihi2, got 'loihi3'"):
+        LavaBackend(simulate="loihi3")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -48,7 +50,7 @@ class Witness:
         self.most = 0
         self.enough = threading.Event()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._follow)
+        self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def start(self, pid: int) -> None:
         self.pid = pid
@@ -132,9 +134,11 @@ def test_the_time_limit_ends_everything(graph, witness):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_reported_and_nothing_is_left(graph, witness):
+@pytest.mark.parametrize("after_s", [0.0, 2.0], ids=["while starting", "while running"])
+def test_a_worker_that_dies_is_reported_and_nothing_is_left(graph, witness, after_s):
     def kill_one() -> None:
         witness.enough.wait(60)
+        time.sleep(after_s)
         os.kill(max(witness.alive()), signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one)
@@ -150,3 +154,31 @@ def test_a_network_that_lava_refuses_is_reported(graph, tmp_path):
     write_job(tmp_path, Job(graph.network, 10, "NoSuchCfg"), _spikes(10))
     with pytest.raises(BackendError, match=r"failed: AttributeError: .*NoSuchCfg"):
         runner.run_child(tmp_path, 60)
+
+
+@pytest.mark.slow
+def test_the_child_does_not_outlive_a_killed_parent(graph, tmp_path):
+    write_job(tmp_path, Job(graph.network, 1_000_000, "Loihi2SimCfg"), _spikes(1_000_000))
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from neurovlm.spiking.backends.lava.runner import run_child\n"
+        "run_child(Path(sys.argv[1]), 60)\n"
+    )
+    witness = Witness()
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as parent:
+        try:
+            witness.start(_session_started_by(parent.pid))
+            assert witness.enough.wait(60)
+        finally:
+            parent.kill()
+    witness.assert_nothing_left()
+
+
+def _session_started_by(pid: int) -> int:
+    """Wait for the child that leads a session; importing packages may start others."""
+    while True:
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(int(child)) == int(child):
+                    return int(child)
+        time.sleep(0.01)

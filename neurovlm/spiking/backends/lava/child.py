@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 import importlib
-import multiprocessing.process
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -34,35 +34,45 @@ def main(folder: Path) -> None:
     job = read_job(folder)
     tag = "fixed_pt" if job.network.dynamics.precision == "loihi" else "floating_pt"
     source = builder.build(job, folder)
+    watchdog = threading.Thread(target=_watch, args=(source, folder), daemon=True)
+    watchdog.start()
     source.run(
-        # not blocking: a blocking run would wait for ever for a worker that died
+        # not blocking: only the watchdog may look at the workers while they run
         conditions.RunSteps(job.n_ticks, blocking=False),
         run_cfg=getattr(configs, job.run_config)(select_tag=tag),
         compile_config={"pypy_channel_size": 8},  # the default of 64 can fill a small /dev/shm
     )
-    _watch(folder)
+    watchdog.join()
     source.wait()
     source.stop()
 
 
-def _watch(folder: Path) -> None:
-    """Return when the spikes are complete; end the group when a worker failed."""
+def _watch(source: Any, folder: Path) -> None:
+    """Return when the spikes are complete; end the group when a worker failed.
+
+    It also sees a worker that dies while others are still being started: Lava would wait for it
+    for ever, too.
+    """
     parent = os.getppid()
     while not (folder / SPIKE_FILE).exists():
-        for worker in list(multiprocessing.process._children):  # type: ignore[attr-defined]
-            problem = _problem(worker)
-            if problem:
-                _end_group(folder, problem)
+        problems = [problem for problem in map(_problem, _workers(source)) if problem]
         if os.getppid() != parent:
-            _end_group(folder, "the process that asked for the run is gone")
+            problems.append("the process that asked for the run is gone")
+        if problems:
+            _end_group(folder, problems[0])
         time.sleep(_POLL_S)
+
+
+def _workers(source: Any) -> list[Any]:
+    """List the processes Lava has started so far; ``multiprocessing`` itself forgets dead ones."""
+    infrastructure = getattr(source.runtime, "_messaging_infrastructure", None)
+    return [] if infrastructure is None else list(infrastructure.actors)
 
 
 def _problem(worker: Any) -> str:
     """Say in one line what is wrong with a worker; empty when nothing is."""
-    failure = getattr(worker, "exception", None)  # Lava's workers: (error, traceback) or None
-    if failure is not None:
-        error, trace = failure
+    if worker.exception is not None:
+        error, trace = worker.exception
         sys.stderr.write(trace)
         places = [line.strip() for line in trace.splitlines() if line.startswith("  File ")]
         where = f" ({places[-1]})" if places else ""

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from neurovlm.core.errors import BackendError, MissingComponentError
+from neurovlm.core.errors import BackendError, MissingComponentError, UsageError
 from neurovlm.core.optional import require
 from neurovlm.spiking.backends.base import Capabilities, check_run
 from neurovlm.spiking.backends.lava.job import (
@@ -31,6 +31,9 @@ from neurovlm.spiking.trace import NetworkState, Trace
 from neurovlm.spiking.train import SpikeTrain
 
 _CHILD = "neurovlm.spiking.backends.lava.child"
+# classes of lava.magma.core.run_configs
+_SIMULATED = {"loihi1": "Loihi1SimCfg", "loihi2": "Loihi2SimCfg"}
+_HARDWARE = "Loihi2HwCfg"
 _GRACE_S = 10.0  # between SIGTERM, which removes shared memory, and SIGKILL, which leaks it
 _TAIL_LINES = 40
 
@@ -69,8 +72,11 @@ class LavaBackend:
         hardware: bool = False,
         timeout_s: float | None = None,
     ) -> None:
-        simulated = "Loihi1SimCfg" if simulate == "loihi1" else "Loihi2SimCfg"
-        self._run_config = "Loihi2HwCfg" if hardware else simulated
+        if simulate not in _SIMULATED:
+            raise UsageError(
+                f"LavaBackend: simulate must be {' or '.join(_SIMULATED)}, got {simulate!r}"
+            )
+        self._run_config = _HARDWARE if hardware else _SIMULATED[simulate]
         self._timeout_s = timeout_s
 
     def run(
@@ -164,7 +170,7 @@ def _failure(folder: Path, returncode: int, log: str) -> BackendError:
 def _check_installed(run_config: str) -> None:
     require("lava.magma.core.run_conditions", "backend 'lava'")
     # the module by which Lava itself tells whether its Loihi extension is there
-    if run_config == "Loihi2HwCfg" and not importlib.util.find_spec("lava.utils.loihi2_profiler"):
+    if run_config == _HARDWARE and not importlib.util.find_spec("lava.utils.loihi2_profiler"):
         raise MissingComponentError(
             "backend 'lava': hardware=True needs Intel's Lava extension for Loihi, which is not "
             "installed and not public (Intel gives it to members of its research community); "
