@@ -66,9 +66,9 @@ def simulate(
     if backend.capabilities.resumes:
         parts = []
         runs = window_traces(graph, backend, chunks, window_ticks=window_ticks, fit=fit)
-        for done, (_, trace) in enumerate(runs, start=1):
+        for done, (end_us, trace) in enumerate(runs, start=1):
             parts.append(replace(trace, state=None))  # states would outgrow the spikes
-            if progress is not None:
+            if progress is not None and end_us is not None:
                 progress(done)
         return Trace.join(parts)
     return backend.run(graph, encode_whole(graph, chunks, window_ticks=window_ticks, fit=fit))
