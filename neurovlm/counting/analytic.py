@@ -26,31 +26,31 @@ def bucket(n_active: int, n_tokens: int) -> int:
 
 
 def summed_layers(executed: Calls, padded: Calls, dense: Calls) -> tuple[LayerOps, ...]:
-    """One workload layer per (stage, layer) that was executed.
+    """One workload layer per (stage, layer) of any of the calls.
 
     Parameters
     ----------
     executed
         What ran.
     padded
-        The same calls with their tokens rounded up to `bucket`; holds every executed layer.
+        The same calls with their tokens rounded up to `bucket`.
     dense
         The same calls with all tokens. A layer that it lacks, or has less of (a gate or merge
         exists only in sparse steps), is charged as padded.
     """
-    ran, kinds = _sums(executed)
-    shaped, full = _sums(padded)[0], _sums(dense)[0]
+    (ran, kinds), (shaped, _), (full, full_kinds) = map(_sums, (executed, padded, dense))
+    nothing = Ops()
     return tuple(
         LayerOps(
-            stage=stage,
-            layer=layer,
-            kind=OpKind(kinds[stage, layer]),
-            executed=ops,
-            padded=shaped[stage, layer],
-            dense=_at_least(full.get((stage, layer), Ops()), shaped[stage, layer]),
+            stage=key[0],
+            layer=key[1],
+            kind=OpKind(kind),
+            executed=ran.get(key, nothing),
+            padded=shaped.get(key, nothing),
+            dense=_at_least(full.get(key, nothing), shaped.get(key, nothing)),
             ran_as="fp32",
         )
-        for (stage, layer), ops in ran.items()
+        for key, kind in (kinds | full_kinds).items()
     )
 
 

@@ -11,10 +11,8 @@ from PIL import Image, ImageOps
 from neurovlm.core.grid import Fit
 from neurovlm.events.io import Frame
 
-SIDE = 224
 
-
-def to_rgb(pixels: NDArray[np.uint8], fit: Fit = "crop", side: int = SIDE) -> NDArray[np.uint8]:
+def to_rgb(pixels: NDArray[np.uint8], fit: Fit, side: int) -> NDArray[np.uint8]:
     """Lay a grey or RGB image on a square, as the events are laid on the grid.
 
     Returns
@@ -35,17 +33,21 @@ def to_rgb(pixels: NDArray[np.uint8], fit: Fit = "crop", side: int = SIDE) -> ND
 class FrameClock:
     """The latest frame before a time, from frames in time order."""
 
-    def __init__(self, frames: Iterable[Frame], fit: Fit) -> None:
+    def __init__(self, frames: Iterable[Frame], fit: Fit, side: int) -> None:
         self._frames = iter(frames)
-        self._fit = fit
+        self._fit: Fit = fit
+        self._side = side
         self._next = next(self._frames, None)
         self._current: NDArray[np.uint8] | None = None
 
     def before(self, t_us: int) -> NDArray[np.uint8] | None:
-        """RGB of the last frame earlier than ``t_us``; times must not decrease between calls."""
+        """RGB of the last frame earlier than ``t_us``; None before the first one.
+
+        Times must not decrease between calls.
+        """
         latest: Frame | None = None
         while self._next is not None and self._next.t_us < t_us:
             latest, self._next = self._next, next(self._frames, None)
         if latest is not None:
-            self._current = to_rgb(latest.pixels, self._fit)
+            self._current = to_rgb(latest.pixels, self._fit, self._side)
         return self._current
