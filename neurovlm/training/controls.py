@@ -5,6 +5,9 @@ Scenes are honest only if these do badly; their limits stand beside every score.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,32 +27,45 @@ STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 
 def count_features(clips: ClipSet) -> NDArray[np.float64]:
     """Log event counts ``(n, 2 T + 2)``: OFF and ON in each window and in the whole clip."""
-    counts = clips.counts[:, :, :2].sum(axis=(3, 4), dtype=np.int64)  # (n, T, 2)
-    total = counts.sum(axis=1)
-    return np.log1p(np.concatenate([counts.reshape(len(clips), -1), total], axis=1))
+    rows = []
+    for clip in clips.counts:
+        counts = clip.dense()[:, :2].sum(axis=(2, 3), dtype=np.int64)  # (T, 2)
+        rows.append(np.concatenate([counts.ravel(), counts.sum(axis=0)]))
+    return np.log1p(np.stack(rows))
 
 
 def image_features(clips: ClipSet) -> NDArray[np.float64]:
     """Log of the time-summed OFF and ON images, pooled to 42 x 42, ``(n, 2 * 42 * 42)``."""
-    n, _, _, height, width = clips.counts.shape
-    images = np.stack([clip[:, :2].sum(axis=0, dtype=np.int64) for clip in clips.counts])
-    pooled = images.reshape(n, 2, height // POOL, POOL, width // POOL, POOL).sum(axis=(3, 5))
-    return np.log1p(pooled.reshape(n, -1))
+    rows = []
+    for clip in clips.counts:
+        images = clip.dense()[:, :2].sum(axis=0, dtype=np.int64)
+        side = images.shape[-1] // POOL
+        rows.append(images.reshape(2, side, POOL, side, POOL).sum(axis=(2, 4)).ravel())
+    return np.log1p(np.stack(rows))
 
 
-def linear_accuracy(
-    train: tuple[NDArray[np.float64], NDArray[np.int64]],
-    test: tuple[NDArray[np.float64], NDArray[np.int64]],
-) -> float:
-    """Test accuracy of multinomial logistic regression, the best over `STRENGTHS`.
+@dataclass(frozen=True, eq=False)
+class LinearControl:
+    """Multinomial logistic regressions on standardised features, one per strength."""
 
-    The regularisation that suits the test set best is taken: a control may not be weak.
-    """
-    linear_model = require("sklearn.linear_model", "the linear control")
-    mean, spread = train[0].mean(axis=0), train[0].std(axis=0) + 1e-6
-    x, x_test = (train[0] - mean) / spread, (test[0] - mean) / spread
-    scores = []
-    for strength in STRENGTHS:
-        classifier = linear_model.LogisticRegression(C=strength, max_iter=200, tol=1e-3)
-        scores.append(classifier.fit(x, train[1]).score(x_test, test[1]))
-    return float(max(scores))
+    classifiers: tuple[Any, ...]
+
+    @classmethod
+    def fit(cls, features: NDArray[np.float64], label: NDArray[np.int64]) -> LinearControl:
+        """Fit all strengths on training clips."""
+        models = require("sklearn.linear_model", "the linear control")
+        scaling = require("sklearn.preprocessing", "the linear control")
+        pipelines = require("sklearn.pipeline", "the linear control")
+        return cls(
+            tuple(
+                pipelines.make_pipeline(
+                    scaling.StandardScaler(),
+                    models.LogisticRegression(C=strength, max_iter=300, tol=1e-3),
+                ).fit(features, label)
+                for strength in STRENGTHS
+            )
+        )
+
+    def accuracy(self, features: NDArray[np.float64], label: NDArray[np.int64]) -> float:
+        """Accuracy of the strength that suits these clips best: a control may not be weak."""
+        return float(max(model.score(features, label) for model in self.classifiers))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from neurovlm.core.grid import PatchGrid
-from neurovlm.events.scenes.caption import FLIP, LABELS, caption_of, slots_of
+from neurovlm.events.scenes.caption import FLIP, LABELS, caption_of
 from neurovlm.events.scenes.clip import clip_seed, render_clip
 from neurovlm.events.scenes.subject import subject_from_seed
 from neurovlm.frontend.detect import Frontend
@@ -24,13 +24,47 @@ FRAME_EVERY = 4
 
 
 @dataclass(frozen=True, eq=False)
+class SparseCounts:
+    """A ``(T, 3, 126, 126)`` array of counts, of which about 1 % are not zero.
+
+    Attributes
+    ----------
+    cell
+        uint32 ``(m,)``, ascending flat indices of the counts that are not zero.
+    count
+        uint8 ``(m,)``, those counts.
+    shape
+        Shape of the whole.
+    """
+
+    cell: NDArray[np.uint32]
+    count: NDArray[np.uint8]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def from_dense(cls, counts: NDArray[np.uint8]) -> SparseCounts:
+        """Keep what is not zero."""
+        cell = np.flatnonzero(counts)
+        return cls(cell.astype(np.uint32), counts.ravel()[cell], counts.shape)
+
+    def dense(self, first: int = 0, last: int | None = None) -> NDArray[np.uint8]:
+        """Windows ``first <= w < last`` as an array."""
+        last = self.shape[0] if last is None else last
+        per_window = prod(self.shape[1:])
+        start, stop = np.searchsorted(self.cell, [first * per_window, last * per_window])
+        counts = np.zeros((last - first, *self.shape[1:]), np.uint8)
+        counts.ravel()[self.cell[start:stop] - first * per_window] = self.count[start:stop]
+        return counts
+
+
+@dataclass(frozen=True, eq=False)
 class ClipSet:
     """Clips seen through the front end.
 
     Attributes
     ----------
     counts
-        uint8 ``(n, T, 3, 126, 126)``, see `neurovlm.frontend.detect.FrontendResult`.
+        Per clip, see `neurovlm.frontend.detect.FrontendResult`.
     changed
         bool ``(n, T, 196)``.
     score
@@ -43,7 +77,7 @@ class ClipSet:
         int64 ``(n,)``.
     """
 
-    counts: NDArray[np.uint8]
+    counts: tuple[SparseCounts, ...]
     changed: NDArray[np.bool_]
     score: NDArray[np.uint8]
     frames: NDArray[np.uint8] | None
@@ -53,35 +87,27 @@ class ClipSet:
     def __len__(self) -> int:
         return len(self.label)
 
-    def save(self, path: Path) -> None:
-        """Write to an uncompressed ``.npz``; the inverse of `read`."""
-        arrays = {"counts": self.counts, "changed": self.changed, "score": self.score}
-        if self.frames is not None:
-            arrays["frames"] = self.frames
-        captions = np.array([caption_of(slots) for slots in self.slots])
-        np.savez(path, label=self.label, caption=captions, **arrays)
+    @property
+    def n_windows(self) -> int:
+        """Windows of each clip."""
+        return self.changed.shape[1]
 
     @classmethod
-    def read(cls, path: Path) -> ClipSet:
-        """Read what `save` wrote."""
-        with np.load(path) as file:
-            return cls(
-                counts=file["counts"],
-                changed=file["changed"],
-                score=file["score"],
-                frames=file.get("frames"),
-                slots=tuple(slots_of(str(caption)) for caption in file["caption"]),
-                label=file["label"],
-            )
+    def join(cls, parts: Sequence[ClipSet]) -> ClipSet:
+        """All clips of ``parts``, which have frames or have none."""
+        frames = [part.frames for part in parts if part.frames is not None]
+        return cls(
+            counts=tuple(counts for part in parts for counts in part.counts),
+            changed=np.concatenate([part.changed for part in parts]),
+            score=np.concatenate([part.score for part in parts]),
+            frames=np.concatenate(frames) if frames else None,
+            slots=tuple(slots for part in parts for slots in part.slots),
+            label=np.concatenate([part.label for part in parts]),
+        )
 
 
 def make_clips(
-    subject_seeds: Iterable[int],
-    frontend: Frontend,
-    *,
-    with_frames: bool,
-    repetition: int = 0,
-    progress: Callable[[int], None] = lambda n_clips: None,
+    subject_seeds: Iterable[int], frontend: Frontend, *, with_frames: bool, repetition: int = 0
 ) -> ClipSet:
     """Render one clip per subject and label and run the front end on each.
 
@@ -95,42 +121,34 @@ def make_clips(
         Whether to keep frames.
     repetition
         Another number gives other performances and other noise of the same subjects.
-    progress
-        Called with the number of clips made so far.
     """
-    columns: list[tuple[Any, ...]] = []
-    for subject_seed in subject_seeds:
-        subject = subject_from_seed(subject_seed)
-        for label in range(len(LABELS)):
-            clip = render_clip(
-                label,
-                subject,
-                seed=clip_seed(subject_seed, label, repetition),
-                with_frames=with_frames,
-                window_ms=frontend.window_us / 1000,
-            )
-            seen = frontend.run(clip.stream)
-            frames = None if clip.frames is None else clip.frames[::FRAME_EVERY].copy()
-            n = clip.n_windows
-            columns.append(
-                (
-                    _fit(seen.counts, n),
-                    _fit(seen.mask.changed, n),
-                    _fit(seen.mask.score, n).astype(np.uint8),
-                    frames,
-                    clip.slots,
-                    label,
-                )
-            )
-            progress(len(columns))
-    counts, changed, score, frames, slots, label = zip(*columns, strict=True)
+    return ClipSet.join(
+        [
+            _one_clip(subject_seed, label, repetition, frontend, with_frames)
+            for subject_seed in subject_seeds
+            for label in range(len(LABELS))
+        ]
+    )
+
+
+def _one_clip(
+    subject_seed: int, label: int, repetition: int, frontend: Frontend, with_frames: bool
+) -> ClipSet:
+    clip = render_clip(
+        label,
+        subject_from_seed(subject_seed),
+        seed=clip_seed(subject_seed, label, repetition),
+        with_frames=with_frames,
+        window_ms=frontend.window_us / 1000,
+    )
+    seen, n = frontend.run(clip.stream), clip.n_windows
     return ClipSet(
-        counts=np.stack(counts),
-        changed=np.stack(changed),
-        score=np.stack(score),
-        frames=np.stack(frames) if with_frames else None,
-        slots=slots,
-        label=np.array(label),
+        counts=(SparseCounts.from_dense(_fit(seen.counts, n)),),
+        changed=_fit(seen.mask.changed, n)[None],
+        score=_fit(seen.mask.score, n)[None].astype(np.uint8),
+        frames=None if clip.frames is None else clip.frames[None, ::FRAME_EVERY].copy(),
+        slots=(clip.slots,),
+        label=np.array([label]),
     )
 
 
@@ -170,12 +188,12 @@ class Augmentation:
         Share of batches with a dense window at the first caption.
     """
 
-    batch_size: int = 24
-    n_windows: int = 44
+    batch_size: int = 16
+    n_windows: int = 40
     max_active: tuple[int, int] = (14, 32)
     n_refresh: tuple[int, int] = (2, 8)
     max_shift: int = 1
-    drop: float = 0.2
+    drop: float = 0.1
     learn_share: float = 0.35
     dense_share: float = 0.3
 
@@ -190,7 +208,7 @@ def draw_batch(
     a = augmentation
     parts = []
     for index in rng.choice(len(clips), a.batch_size, replace=len(clips) < a.batch_size):
-        first = int(rng.integers(clips.counts.shape[1] - a.n_windows + 1))
+        first = int(rng.integers(clips.n_windows - a.n_windows + 1))
         # frames exist for every FRAME_EVERY-th window only
         first -= first % FRAME_EVERY if clips.frames is not None else 0
         parts.append(_augment(clips, int(index), first, a, rng))
@@ -210,9 +228,10 @@ def draw_batch(
 def _augment(
     clips: ClipSet, index: int, first: int, a: Augmentation, rng: np.random.Generator
 ) -> tuple[Any, ...]:
-    cut = slice(first, first + a.n_windows)
+    last = first + a.n_windows
+    cut = slice(first, last)
     grid = PatchGrid()
-    counts = clips.counts[index, cut]
+    counts = clips.counts[index].dense(first, last)
     masks = np.stack([clips.changed[index, cut].astype(np.uint8), clips.score[index, cut]], 1)
     masks = masks.reshape(*masks.shape[:2], grid.side, grid.side)
     slots, label, frames = clips.slots[index], int(clips.label[index]), None

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
 
 from neurovlm.events.scenes.caption import LABELS, slots_of
 from neurovlm.events.scenes.subject import TEST_SEEDS, TRAIN_SEEDS
@@ -22,9 +21,9 @@ from neurovlm.training.controls import (
     COUNT_LIMIT,
     IMAGE_LIMIT,
     SHUFFLE_LIMIT,
+    LinearControl,
     count_features,
     image_features,
-    linear_accuracy,
 )
 from neurovlm.training.data import ClipSet, encode_captions, make_clips
 from neurovlm.training.loop import Batch, Plan, unroll
@@ -75,7 +74,7 @@ def read(
     shuffle
         Shuffle the windows of each clip.
     """
-    n_windows = clips.counts.shape[1]
+    n_windows = clips.n_windows
     plan = Plan(
         captions=frozenset({n_windows - 1}),
         dense=frozenset(range(n_windows) if dense else ()),
@@ -118,7 +117,7 @@ def _chunks(
             order = shuffle.permuted(order, axis=1)
         row = np.arange(n)[:, None]
         yield Batch(
-            counts=torch.from_numpy(clips.counts[part][row, order]),
+            counts=torch.from_numpy(np.stack([c.dense() for c in clips.counts[part]])[row, order]),
             frames=None if clips.frames is None else torch.from_numpy(clips.frames[part]),
             changed=torch.from_numpy(clips.changed[part][row, order]),
             score=torch.from_numpy(clips.score[part][row, order]),
@@ -136,22 +135,22 @@ def without_frames(clips: ClipSet) -> ClipSet:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSide:
-    """What every seed is compared with: clips of training subjects, features of more of them."""
+    """What every seed is compared with: clips of training subjects, controls fitted to more."""
 
     clips: ClipSet
-    label: NDArray[np.int64]
-    counts: NDArray[np.float64]
-    images: NDArray[np.float64]
+    counts: LinearControl
+    images: LinearControl
 
 
 def training_side(frontend: Frontend, n_subjects: int, n_linear: int) -> TrainingSide:
-    """Clips of the first ``n_subjects`` training subjects, features of the first ``n_linear``."""
+    """Clips of the first ``n_subjects`` training subjects, controls of the first ``n_linear``."""
     clips = make_clips(TRAIN_SEEDS[:n_subjects], frontend, with_frames=False)
     parts = [(clips.label, count_features(clips), image_features(clips))]
     for seed in TRAIN_SEEDS[n_subjects:n_linear]:
         more = make_clips([seed], frontend, with_frames=False)
         parts.append((more.label, count_features(more), image_features(more)))
-    return TrainingSide(clips, *(np.concatenate(column) for column in zip(*parts, strict=True)))
+    label, counts, images = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return TrainingSide(clips, LinearControl.fit(counts, label), LinearControl.fit(images, label))
 
 
 def evaluate_seed(
@@ -163,7 +162,6 @@ def evaluate_seed(
     sparse, twin = read(model, events), read(model, events, dense=True)
     shuffled = read(model, events, shuffle=np.random.default_rng(seed))
     seen, with_frames = read(model, training.clips), read(model, test)
-    counts, images = (count_features(test), test.label), (image_features(test), test.label)
     return {
         "label_accuracy": sparse.accuracy,
         "label_accuracy_with_frames": with_frames.accuracy,
@@ -175,8 +173,8 @@ def evaluate_seed(
         "dense_label_accuracy": twin.accuracy,
         "retention": sparse.accuracy / twin.accuracy,
         "mean_active_tokens": sparse.mean_active,
-        "control_counts": linear_accuracy((training.counts, training.label), counts),
-        "control_image": linear_accuracy((training.images, training.label), images),
+        "control_counts": training.counts.accuracy(count_features(test), test.label),
+        "control_image": training.images.accuracy(image_features(test), test.label),
         "control_shuffled": shuffled.accuracy,
         **{f"slot_{name}": share for name, share in with_frames.by_slot.items()},
     }

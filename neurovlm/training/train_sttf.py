@@ -37,40 +37,23 @@ FRAME_SHARE = 0.25
 REPORT_EVERY = 20
 
 
-def make_sets(
-    frontend: Frontend, n_subjects: int, n_with_frames: int, cache: Path | None
-) -> tuple[ClipSet, ClipSet]:
+def make_sets(frontend: Frontend, n_subjects: int, n_with_frames: int) -> tuple[ClipSet, ClipSet]:
     """Clips without and with frames, of different training subjects."""
     last = n_subjects + n_with_frames
     return (
-        _clips(frontend, range(n_subjects), False, cache),
-        _clips(frontend, range(n_subjects, last), True, cache),
+        make_clips(TRAIN_SEEDS[:n_subjects], frontend, with_frames=False),
+        make_clips(TRAIN_SEEDS[n_subjects:last], frontend, with_frames=True),
     )
-
-
-def _clips(frontend: Frontend, subjects: range, with_frames: bool, cache: Path | None) -> ClipSet:
-    kind = "frames" if with_frames else "events"
-    path = None if cache is None else cache / f"{kind}-{subjects.start}-{subjects.stop}.npz"
-    if path is not None and path.exists():
-        return ClipSet.read(path)
-    seeds = TRAIN_SEEDS[subjects.start : subjects.stop]
-    clips = make_clips(seeds, frontend, with_frames=with_frames)
-    if path is not None:
-        clips.save(path)
-    return clips
 
 
 def main(
     out: Annotated[Path, typer.Option(help="folder for the weights and their card")],
     seed: Annotated[int, typer.Option(min=0)] = 0,
     minutes: Annotated[float, typer.Option(help="processor minutes of training")] = 18.0,
-    steps: Annotated[int, typer.Option(min=1, help="batches, if time allows")] = 800,
-    subjects: Annotated[int, typer.Option(min=1, help="training subjects, events only")] = 90,
-    frame_subjects: Annotated[int, typer.Option(min=1, help="more of them, with frames")] = 24,
+    steps: Annotated[int, typer.Option(min=1, help="batches, if time allows")] = 1350,
+    subjects: Annotated[int, typer.Option(min=1, help="training subjects, events only")] = 190,
+    frame_subjects: Annotated[int, typer.Option(min=1, help="more of them, with frames")] = 32,
     threads: Annotated[int, typer.Option(min=1)] = 1,
-    cache: Annotated[
-        Path | None, typer.Option(help="existing folder to keep rendered clips in")
-    ] = None,
 ) -> None:
     """Render training data, train, and write weights and card."""
     torch.set_num_threads(threads)
@@ -78,7 +61,7 @@ def main(
     detector = DetectorConfig()
     frontend = Frontend.build(detector, window_ms=TINY.window_ms)
     start_s, start_cpu_s = time.monotonic(), time.process_time()
-    sets = make_sets(frontend, subjects, frame_subjects, cache)
+    sets = make_sets(frontend, subjects, frame_subjects)
     data_cpu_s = time.process_time() - start_cpu_s
     typer.echo(f"{sum(map(len, sets))} clips ready after {data_cpu_s:.0f} s of processor time")
 

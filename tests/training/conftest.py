@@ -11,7 +11,7 @@ import torch
 from neurovlm.language.decoder import DecoderConfig
 from neurovlm.sttf.head import HeadConfig
 from neurovlm.sttf.vit import EncoderConfig
-from neurovlm.training.data import ClipSet
+from neurovlm.training.data import ClipSet, SparseCounts
 from neurovlm.zoo.model import SttfModel
 from neurovlm.zoo.spec import ModelSpec
 
@@ -53,7 +53,7 @@ def clips() -> Callable[..., ClipSet]:
         frames = rng.integers(0, 256, (n, n_windows // 2, 224, 224, 3), dtype=np.uint8)
         colour = {"colour": "red"}
         return ClipSet(
-            counts=counts.astype(np.uint8),
+            counts=tuple(SparseCounts.from_dense(c) for c in counts.astype(np.uint8)),
             changed=changed.reshape(n, n_windows, 196),
             score=(changed * rng.integers(1, 9, changed.shape))
             .reshape(n, n_windows, 196)
