@@ -32,13 +32,13 @@ FILES = [
 
 
 def encoded(stream, graph, n_ticks=N_TICKS, fit="crop"):
-    """Input of the first ``n_ticks`` ticks, or of all there are plus the graph's depth."""
+    """Input of the ``n_ticks`` ticks with most events, or of all there are plus the depth."""
     dt_us = graph.dynamics.dt_us
     n_ticks = min(n_ticks, -(-stream.duration_us // dt_us) + graph.network.depth)
+    n_events = np.searchsorted(stream.t, stream.t + n_ticks * dt_us) - np.arange(len(stream))
+    t0_us = int(stream.t[n_events.argmax()])
     grid = grid_for(graph.network.input_shape, stream.sensor, fit)
-    return encode_events(
-        stream, grid, channels=2, t0_us=int(stream.t[0]), n_ticks=n_ticks, dt_us=dt_us
-    )
+    return encode_events(stream, grid, channels=2, t0_us=t0_us, n_ticks=n_ticks, dt_us=dt_us)
 
 
 def assert_agree(name, other, graph, spikes):
