@@ -48,7 +48,7 @@ def _busy_graph(rng, precision):
 
     ``quick`` forgets u and almost all of v within a tick, so that its v is often exactly its
     threshold; ``out`` keeps u for 20 ticks; ``all`` gets more weight in a burst than 16 bits hold,
-    and its u wraps.
+    and its u wraps. Two connections lead from ``quick`` to ``out``; their sum has more than 8 bits.
     """
     n, a, b, c = N_INPUTS, 23, 17, 5
     nodes = {
@@ -61,7 +61,7 @@ def _busy_graph(rng, precision):
         "input_out": _weights(rng, b, n, 1, 255, 0.03),
         "input_all": nir.Linear(np.full((c, n), 255.0)),
         "quick_out": _weights(rng, b, a, 1, 60, 0.2),
-        "quick_out_again": _weights(rng, b, a, 1, 9, 0.5),
+        "quick_out_again": _weights(rng, b, a, 250, 255, 0.1),
         "quick_all": nir.Linear(np.full((c, a), 255.0)),
         "out_all": nir.Linear(np.full((c, b), 255.0)),
         "all_all": nir.Linear(np.full((c, c), 255.0)),

@@ -1,8 +1,9 @@
 """A Network as Lava processes; imported in the child only, after ``shim.import_lava``.
 
 One stock ``LIF`` per population and one stock ``Sparse`` per target and sign: connections of one
-sign into one population share a process, fed through slots of its in-port, because every process
-costs about a quarter of a millisecond per tick. Each connection still takes exactly one tick.
+sign into one population share a process, their matrices side by side and their sources in slots of
+its in-port, because every process costs about a quarter of a millisecond per tick. Each connection
+still takes exactly one tick.
 """
 
 from __future__ import annotations
@@ -54,18 +55,22 @@ def _neurons(p: Population, precision: Precision) -> LIF:
 
 
 def _groups(network: Network) -> list[list[Connection]]:
-    """Sort connections by target and sign; a source appears once in each group."""
-    groups: dict[tuple[str, bool], dict[str, Connection]] = {}
+    """Sort connections by target and sign.
+
+    A second connection between the same two populations opens another group: Lava tells a port's
+    senders apart by their port, and would clip the sum of two weights to 8 bits.
+    """
+    fixed = network.dynamics.precision is Precision.LOIHI
+    groups: dict[tuple[str, bool, int], list[Connection]] = {}
     for c in network.connections:
         if not c.synapses:
             continue
-        inhibitory = network.dynamics.precision is Precision.LOIHI and c.matrix.data[0] < 0
-        group = groups.setdefault((c.target, bool(inhibitory)), {})
-        if c.source in group:
-            first = group[c.source]
-            c = Connection(first.name, c.source, c.target, first.matrix + c.matrix)
-        group[c.source] = c
-    return [list(group.values()) for group in groups.values()]
+        inhibitory = fixed and bool(c.matrix.data[0] < 0)
+        nth = 0
+        while any(c.source == o.source for o in groups.get((c.target, inhibitory, nth), [])):
+            nth += 1
+        groups.setdefault((c.target, inhibitory, nth), []).append(c)
+    return list(groups.values())
 
 
 def _synapses(group: list[Connection], precision: Precision) -> Sparse:
