@@ -22,6 +22,8 @@ from neurovlm.core.errors import NeurovlmError, UsageError
 from neurovlm.spiking.backends.base import BACKENDS
 from neurovlm.spiking.dynamics import Precision
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -277,8 +279,6 @@ def main() -> None:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
         _fail(f"{error.format_message().rstrip('.')}; --help shows how", error.exit_code)
-    except typer.Abort:
-        _fail("interrupted; nothing was written", 1)
     except NeurovlmError as error:
         _fail(str(error), error.exit_code)
     except HwModelError as error:
@@ -286,6 +286,8 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}", 1)
+    if code == INTERRUPTED:
+        _fail("interrupted; nothing was written", 1)
     sys.exit(code or 0)
 
 
@@ -345,8 +347,9 @@ def _check_file(out: Path) -> None:
     """Refuse before the run what the file could not be written to."""
     if out.is_dir():
         raise UsageError(f"{out}: is a folder; give --out a file name")
-    if not os.access(out.parent, os.W_OK):
-        raise UsageError(f"{out}: cannot write in {out.parent}; choose another --out")
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise UsageError(f"{out}: cannot write in {folder}; choose another --out")
 
 
 def _sensor(text: str | None) -> tuple[int, int] | None:

@@ -39,7 +39,8 @@ def print_counts(summary: dict[str, Any], console: Console) -> None:
     """A table of populations, with the synops that arrived at each."""
     title = (
         f"{summary['graph']['name']} on {summary['backend']} "
-        f"({summary['dynamics']['precision']}), {summary['n_ticks']:,} ticks"
+        f"({summary['dynamics']['precision']}), {summary['n_ticks']:,} ticks of "
+        f"{summary['dynamics']['dt_s'] * 1e3:g} ms"
     )
     table = Table(title=title, title_justify="left")
     for column in ("population", "neurons", "spikes", "neuron updates"):
