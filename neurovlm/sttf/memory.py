@@ -6,7 +6,7 @@ A value, not a service: every function here returns new tensors and leaves its a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,7 @@ class TokenMemory:
         """Streams in the batch."""
         return self.tokens.shape[0]
 
-    def _map(self, function) -> TokenMemory:  # type: ignore[no-untyped-def]
+    def _map(self, function: Callable[[Tensor], Tensor]) -> TokenMemory:
         def apply(value: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
             return tuple(map(function, value)) if isinstance(value, tuple) else function(value)
 
