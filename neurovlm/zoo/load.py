@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as dump
 
 from neurovlm.core.errors import InputFileError, UsageError
 from neurovlm.frontend.detector import DetectorConfig
@@ -87,7 +88,7 @@ def save(model: SttfModel, card: ModelCard, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.spec.name}.safetensors"
     partial = path.with_suffix(".partial")
-    save_file({name: t.contiguous() for name, t in model.state_dict().items()}, partial)
+    partial.write_bytes(dump({name: t.contiguous() for name, t in model.state_dict().items()}))
     partial.replace(path)
     write_card(card, path.with_suffix(".json"))
     return path

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from neurovlm.core.ops import total_macs
+from neurovlm.language.tokenizer import END
 from neurovlm.sttf.vit import EncoderConfig
 from neurovlm.zoo.counts import count_caption, count_step
 from neurovlm.zoo.spec import ModelSpec
@@ -44,9 +46,10 @@ def test_step_counts_equal_what_runs(build, windows, changes, share, with_frames
 
 def test_caption_counts_equal_what_runs(build, windows):
     model = build()
+    with torch.no_grad():
+        model.decoder.out.bias[END] = -50.0  # never stops before max_words
     _, state = model.step(*windows(1)[0], model.init_state())
     for n_words in range(1, model.spec.decoder.max_words + 1):
-        # the decoder of an untrained model never stops by itself within max_words
         shorter = replace(model.spec.decoder, max_words=n_words)
         model.decoder.config = shorter
         macs, _ = executed_macs(model.caption, state)
