@@ -80,9 +80,7 @@ Sort = Annotated[bool, typer.Option("--sort", help="Accept events up to 10 ms ou
 Recording = Annotated[Path, typer.Argument(help="Event-camera recording.", metavar="PATH")]
 
 
-@app.command(
-    epilog="Example: neurovlm run hand.aedat4 --out out/hand --device jetson-orin-nano@15w"
-)
+@app.command(epilog="Example: neurovlm run hand.aedat4 --out out/hand --device jetson-nano")
 def run(
     path: Recording,
     out: Out,
@@ -176,9 +174,7 @@ def demo(
     _finish(dataclasses.replace(result, recording=info), out, overwrite, as_json)
 
 
-@app.command(
-    epilog="Example: neurovlm simulate hand.aedat4 --graph net.nir --backend lava --out trace.npz"
-)
+@app.command(epilog="Example: neurovlm simulate hand.es --graph net.nir --out trace.npz")
 def simulate(
     path: Recording,
     out: Annotated[Path, typer.Option("--out", help="npz file for the spikes.")],

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from neurovlm.cli import app
+
 RUN = ("--out", "OUT")
 
 WRONG = [
@@ -122,11 +124,13 @@ def test_no_arguments_show_the_commands(call):
         assert command in called.out
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "simulate", "power", "devices"])
-def test_help_shows_an_example(command, call):
-    called = call(command, "--help")
-    assert called.code == 0 and called.err == ""
-    assert f"Example: neurovlm {command}" in called.out
+@pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.callback.__name__)
+def test_help_shows_an_example_that_can_be_copied(command, call):
+    name = command.callback.__name__
+    called = call(name, "--help")
+    assert (called.code, called.err) == (0, "")
+    assert command.epilog.startswith(f"Example: neurovlm {name}")
+    assert command.epilog in [line.strip() for line in called.out.splitlines()]
 
 
 def test_an_unexpected_system_error_is_one_line_too(call, recording, monkeypatch, tmp_path):
