@@ -234,7 +234,7 @@ def _population(
         if np.any(tau < dynamics.dt_s * (1 - 1e-9)):
             raise GraphError(
                 f"node {name!r}: {label} must be at least dt = {dynamics.dt_s:g} s, "
-                f"got {tau.min():g} s; use a smaller dt"
+                f"got {tau.min():.9g} s; use a smaller dt (--dt-ms)"
             )
     loss_u, loss_v = _snap(UNIT * dynamics.dt_s / tau_syn), _snap(UNIT * dynamics.dt_s / tau_mem)
     r, w_in = values("r", 1.0), values("w_in", 1.0)
