@@ -87,10 +87,14 @@ class Readout(nn.Module):
 
     def forward(self, tokens: Tensor, age: Tensor, score: Tensor) -> Tensor:
         """Read ``tokens (B, N, D)`` into ``(B, observed_dim)``; age and score are ``(B, N)``."""
+        return self.place(self.sketch(tokens, age, score))
+
+    def sketch(self, tokens: Tensor, age: Tensor, score: Tensor) -> Tensor:
+        """Gated channels of every token, laid out by place: ``(B, N * channels)``."""
         fresh, elapsed = (age == 0).float(), torch.log1p(age.float())
         evidence = [torch.ones_like(fresh), fresh, torch.log1p(score.float()), -elapsed]
         gate = self.gate(torch.stack(evidence, -1))  # (B, N, channels)
-        return self.place((self.reduce(tokens) * gate).flatten(1))
+        return (self.reduce(tokens) * gate).flatten(1)
 
 
 class LabelHead(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from neurovlm.language.decoder import Context
 from neurovlm.language.tokenizer import END
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.sttf.policy import is_scene_cut, select
@@ -107,7 +108,7 @@ def unroll(model: SttfModel, batch: Batch, plan: Plan) -> Unrolled:
     for window in range(batch.counts.shape[1]):
         learns = plan.learn is None or window in plan.learn
         with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
-            memory, computed = _encode(model, batch, window, memory, window in plan.dense)
+            memory, computed = encode(model, batch, window, memory, window in plan.dense)
         observed.append(model.head.observe(memory, batch.score[:, window]))
         n_active.append(computed)
         if window in plan.captions:
@@ -117,9 +118,10 @@ def unroll(model: SttfModel, batch: Batch, plan: Plan) -> Unrolled:
     return Unrolled(states, memories, torch.stack(n_active, 1))
 
 
-def _encode(
+def encode(
     model: SttfModel, batch: Batch, window: int, memory: TokenMemory | None, dense: bool
 ) -> tuple[TokenMemory, Tensor]:
+    """Take one window of every clip; return the memory and how many tokens were computed."""
     counts, frame = batch.counts[:, window], batch.frame(window)
     changed, score = batch.changed[:, window], batch.score[:, window]
     everything = torch.full((len(changed),), changed.shape[-1])
@@ -148,6 +150,11 @@ def caption_loss(
 ) -> Tensor:
     """Cross-entropy of a caption's words and of its end, teacher-forced."""
     context = model.decoder.context(state, memory.tokens, score, memory.age)
+    return words_loss(model, context, words)
+
+
+def words_loss(model: SttfModel, context: Context, words: Tensor) -> Tensor:
+    """Cross-entropy of ``words (B, S)`` and their end, given what the decoder reads."""
     logits = model.decoder(words[:, :-1], context)
     is_word = torch.cat([torch.ones_like(words[:, :1]), words[:, :-1]], 1) != END
     return functional.cross_entropy(logits[is_word], words[is_word])
@@ -206,6 +213,14 @@ class Progress:
     cpu_s: float
     losses: dict[str, float] = field(default_factory=dict)
 
+    def after(self, step: int, cpu_s: float, losses: Mapping[str, Tensor]) -> Progress:
+        """One step further; losses become running means over about 20 steps."""
+        means = {
+            name: _smooth(self.losses.get(name), float(loss.detach()))
+            for name, loss in losses.items()
+        }
+        return Progress(step, cpu_s, means)
+
 
 def train(
     model: SttfModel,
@@ -235,7 +250,7 @@ def train(
         if done >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _schedule(done, config.warmup)
+            group["lr"] = config.learning_rate * schedule(done, config.warmup)
         batch, plan = next(batches)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
             losses = batch_loss(model, batch, config.first_window, plan)
@@ -244,11 +259,7 @@ def train(
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()
-        means = {
-            name: _smooth(progress.losses.get(name), float(loss.detach()))
-            for name, loss in losses.items()
-        }
-        progress = Progress(step, time.process_time() - start_s, means)
+        progress = progress.after(step, time.process_time() - start_s, losses)
         report(progress)
     model.eval()
     return progress
@@ -258,7 +269,8 @@ def _smooth(mean: float | None, value: float) -> float:
     return value if mean is None else mean + (value - mean) / 20
 
 
-def _schedule(done: float, warmup: float) -> float:
+def schedule(done: float, warmup: float) -> float:
+    """Share of the learning rate: linear warm-up, then a cosine to 0."""
     if done < warmup:
         return (done + 0.1 * warmup) / warmup
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
