@@ -187,7 +187,12 @@ def _check_neurons(population: Population) -> None:
             )
 
 
-def _check_wrap(network: Network, population: Population) -> None:
+def peak_current(network: Network, population: Population) -> NDArray[np.float64]:
+    """Largest ``|u|`` in Loihi's units that any input can cause, ``(n,)``.
+
+    64 (sum of one neuron's weights of one sign, bias included) 4096 / (du + 1), the fixed point of
+    u when all of them arrive in every tick.
+    """
     positive = np.maximum(population.bias, 0)
     negative = np.maximum(-population.bias, 0)
     for connection in network.connections:
@@ -195,7 +200,12 @@ def _check_wrap(network: Network, population: Population) -> None:
             positive = positive + connection.matrix.maximum(0).sum(axis=1)
             negative = negative - connection.matrix.minimum(0).sum(axis=1)
     drive = np.maximum(positive, negative) * (1 << WEIGHT_SHIFT)
-    peak = drive * UNIT / (population.du + 1)
+    peak: NDArray[np.float64] = drive * UNIT / (population.du + 1)
+    return peak
+
+
+def _check_wrap(network: Network, population: Population) -> None:
+    peak = peak_current(network, population)
     if peak.max() >= LIMIT:
         raise GraphError(
             f"node {population.name!r}: u could reach {peak.max():.0f} and wrap at {LIMIT}; "

@@ -1,60 +1,39 @@
 """The compiled engine: the whole graph as one sparse matrix, one pass per tick.
 
 Neurons of all populations share one index space behind the inputs; each population starts at a
-multiple of eight, so that eight neurons at a time are tested for spikes. Spikes of the last tick
-push their weights into an accumulator; then every neuron is updated in a loop that the compiler
-turns into vector instructions. Loihi's product u * (4096 - d) >> 12 is split into 12-bit halves so
-that it fits 32-bit lanes and stays exact.
+multiple of eight. This module flattens a graph and gives the results their shapes back; the loops
+are in `loops`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from math import ceil
+from typing import Any
 
-import numba
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
 from neurovlm.core.errors import GraphError
 from neurovlm.spiking.backends.base import Capabilities, check_run, initial_state, state_dtype
+from neurovlm.spiking.backends.loops import LANES, SHORT, Cells, run_float, run_loihi
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.fixed_point import LIMIT, UNIT, WEIGHT_SHIFT
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.network import Network, Population
+from neurovlm.spiking.network import Network, Population, peak_current
 from neurovlm.spiking.trace import NetworkState, Trace
 from neurovlm.spiking.train import SpikeTrain
 
-_LANES = 8  # neurons whose spike bytes are tested as one word
-_BUFFER = 1 << 16  # spikes per population recorded between two visits to Python
-
-
-class _Cells(NamedTuple):
-    """What the compiled loop reads.
-
-    The matrix has one row per source, inputs first; its indices are unsigned because the compiler
-    would test signed ones for being negative. The neuron arrays leave the inputs out; ``ends`` is
-    where each population's padded block ends in them.
-    """
-
-    n_inputs: int
-    indptr: NDArray[np.uint32]
-    indices: NDArray[np.uint32]
-    weights: NDArray[Any]
-    bias: NDArray[Any]
-    keep_u: NDArray[Any]
-    keep_v: NDArray[Any]
-    threshold: NDArray[Any]
-    ends: NDArray[np.int64]
+_BUFFER = 1 << 20  # spikes per population recorded between two visits to Python
 
 
 @dataclass(frozen=True, eq=False)
 class _Program:
     """The graph as flat arrays, each source's first row, and the place of each neuron."""
 
-    cells: _Cells
+    cells: Cells
     starts: Mapping[str, int]
     place: NDArray[np.int64]
 
@@ -76,12 +55,13 @@ class FastBackend:
         pending = np.concatenate(
             [start.pending[name] + np.int32(first) for name, first in program.starts.items()]
         )
-        kernel = _run_loihi if graph.dynamics.precision is Precision.LOIHI else _run_float
+        kernel = run_loihi if graph.dynamics.precision is Precision.LOIHI else run_float
         bounds = np.searchsorted(spikes.tick, np.arange(spikes.n_ticks + 1))
         n_populations = len(program.cells.ends)
-        fired = np.empty((n_populations, max(_BUFFER, 2 * len(u))), np.int32)
+        room = len(u) * min(spikes.n_ticks, max(_BUFFER // len(u), 1))
+        fired = np.empty((n_populations, room), np.int32)
         counts = np.zeros((spikes.n_ticks, n_populations), np.int32)
-        parts: list[list[NDArray[np.int32]]] = [[np.empty(0, np.int32)] for _ in fired]
+        parts: list[list[NDArray[np.int32]]] = [[] for _ in fired]
         tick = 0
         while tick < spikes.n_ticks:
             tick, n_fired, pending = kernel(
@@ -90,7 +70,7 @@ class FastBackend:
             for part, row, n in zip(parts, fired, n_fired, strict=True):
                 part.append(row[:n].copy())
         trains = {
-            p.name: _train(p, program.starts[p.name], np.concatenate(part), count, spikes.dt_s)
+            p.name: _train(p, part, count, spikes.dt_s)
             for p, part, count in zip(network.populations, parts, counts.T, strict=True)
         }
         end = _end_state(network, program, u, v, pending, graph.dynamics.precision)
@@ -104,7 +84,7 @@ def _compile(graph: SpikingGraph) -> _Program:
         return cached
     network, precision = graph.network, graph.dynamics.precision
     sizes = np.array([p.size for p in network.populations])
-    ends = np.cumsum(-(-sizes // _LANES) * _LANES)
+    ends = np.cumsum(-(-sizes // LANES) * LANES)
     begins = np.array([0, *ends[:-1]])
     place = np.concatenate([b + np.arange(n) for b, n in zip(begins, sizes, strict=True)])
     names = (p.name for p in network.populations)
@@ -122,16 +102,18 @@ def _compile(graph: SpikingGraph) -> _Program:
         _padded(field, place, int(ends[-1]), fill, dtype)
         for field, fill in zip(fields, (0, 0, 0, never), strict=True)
     )
-    cells = _Cells(
+    cells = Cells(
         network.n_inputs,
         matrix.indptr.astype(np.uint32),
-        matrix.indices.astype(np.uint32),
-        matrix.data.astype(dtype),
+        matrix.indices.astype(np.uint16 if ends[-1] <= 1 << 16 else np.uint32),
+        matrix.data.astype(_weight_dtype(matrix, dtype)),
+        bool(bias.any()),
         bias,
         keep_u,
         keep_v,
         threshold,
         ends,
+        np.array([_reach(network, p) for p in network.populations]),
     )
     program = _Program(cells, starts, place)
     graph.__dict__["_fast_program"] = program
@@ -146,6 +128,12 @@ def _matrix(network: Network, starts: Mapping[str, int], n: int) -> Any:
     column = np.concatenate([b.row + (starts[c.target] - network.n_inputs) for b, c in pairs])
     data = np.concatenate([b.data for b in blocks])
     return scipy.sparse.csr_array((data, (row, column)), shape=(network.n_inputs + n, n))
+
+
+def _weight_dtype(matrix: Any, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Half the bytes where they hold every weight: the matrix should stay in the cache."""
+    short = dtype.kind == "i" and abs(matrix).max() < 1 << 15
+    return np.dtype(np.int16) if short else dtype
 
 
 def _constants(p: Population, loihi: bool) -> tuple[NDArray[Any], ...]:
@@ -166,6 +154,20 @@ def _check_range(network: Network, matrix: Any) -> None:
         )
 
 
+def _reach(network: Network, p: Population) -> tuple[int, int]:
+    """Bounds that |u| and |v| never leave once within, if the short update serves them; else -1.
+
+    It does where all neurons are alike and states stay so small that they need neither the split
+    product nor wrap nor saturation: |u| <= U = peak current and |v| <= U 4096 / dv, or threshold.
+    """
+    alike = all(np.ptp(field) == 0 for field in (p.du, p.dv, p.vth))
+    u = float(peak_current(network, p).max())
+    v = max(u * UNIT / max(int(p.dv[0]), 1), float(p.vth[0] << WEIGHT_SHIFT))
+    if not alike or p.dv[0] < 1 or max(u, v) >= SHORT - 1:
+        return -1, -1
+    return ceil(u), ceil(v)
+
+
 def _padded(
     values: NDArray[Any], place: NDArray[np.int64], n: int, fill: float, dtype: np.dtype[Any]
 ) -> NDArray[Any]:
@@ -181,11 +183,12 @@ def _flat(network: Network, program: _Program, part: Mapping[str, NDArray[Any]])
 
 
 def _train(
-    p: Population, start: int, rows: NDArray[np.int32], counts: NDArray[np.int32], dt_s: float
+    p: Population, parts: list[NDArray[np.int32]], counts: NDArray[np.int32], dt_s: float
 ) -> SpikeTrain:
-    """Spikes of one population from their matrix rows and their number in each tick."""
+    """Spikes of one population from its neurons, tick after tick, and their number in each."""
+    neuron = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int32), *parts])
     tick = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    return SpikeTrain(tick, rows - np.int32(start), len(counts), p.shape, dt_s)
+    return SpikeTrain(tick, neuron, len(counts), p.shape, dt_s)
 
 
 def _end_state(
@@ -209,106 +212,3 @@ def _end_state(
         for x in (u, v)
     )
     return NetworkState(u_of, v_of, left)
-
-
-# Two loops written out: one loop that is handed its update function cannot be cached on disk, and
-# compiling takes seconds.
-@numba.njit(cache=True, nogil=True)
-def _run_loihi(cells, u, v, pending, fed, bounds, tick, fired, counts):  # type: ignore[no-untyped-def]
-    a, spiking = np.empty_like(u), np.zeros(len(u), np.uint8)
-    n_fired = np.zeros(len(cells.ends), np.int64)
-    while tick < len(counts) and n_fired.max() + len(u) <= fired.shape[1]:
-        _deliver(cells, pending, a)
-        _update_loihi(u, v, a, cells.keep_u, cells.keep_v, cells.threshold, spiking)
-        arriving = fed[bounds[tick] : bounds[tick + 1]]
-        pending = _collect(cells, spiking, arriving, fired, n_fired, counts[tick])
-        tick += 1
-    return tick, n_fired, pending
-
-
-@numba.njit(cache=True, nogil=True)
-def _run_float(cells, u, v, pending, fed, bounds, tick, fired, counts):  # type: ignore[no-untyped-def]
-    a, spiking = np.empty_like(u), np.zeros(len(u), np.uint8)
-    n_fired = np.zeros(len(cells.ends), np.int64)
-    while tick < len(counts) and n_fired.max() + len(u) <= fired.shape[1]:
-        _deliver(cells, pending, a)
-        _update_float(u, v, a, cells.keep_u, cells.keep_v, cells.threshold, spiking)
-        arriving = fed[bounds[tick] : bounds[tick + 1]]
-        pending = _collect(cells, spiking, arriving, fired, n_fired, counts[tick])
-        tick += 1
-    return tick, n_fired, pending
-
-
-@numba.njit(cache=True, nogil=True)
-def _deliver(cells, pending, a):  # type: ignore[no-untyped-def]
-    """Fill ``a`` with bias plus the weights of the pending spikes."""
-    a[:] = cells.bias
-    for spike in pending:
-        for j in range(cells.indptr[spike], cells.indptr[spike + 1]):
-            a[cells.indices[j]] += cells.weights[j]
-
-
-@numba.njit(cache=True, nogil=True)
-def _collect(cells, spiking, arriving, fired, n_fired, count):  # type: ignore[no-untyped-def]
-    """Record who fired, by population; return these and the input as the next pending spikes."""
-    words = spiking.view(np.uint64)
-    word = 0
-    for p in range(len(count)):
-        to = n_fired[p]
-        while word < cells.ends[p] // _LANES:
-            if words[word] != 0:  # most are silent
-                for i in range(_LANES * word, _LANES * (word + 1)):
-                    fired[p, to] = cells.n_inputs + i  # stays only if i fired: no branch to miss
-                    to += spiking[i]
-            word += 1
-        count[p] = to - n_fired[p]
-        n_fired[p] = to
-    at = len(arriving)
-    pending = np.empty(at + count.sum(), np.int32)
-    pending[:at] = arriving
-    for p in range(len(count)):
-        pending[at : at + count[p]] = fired[p, n_fired[p] - count[p] : n_fired[p]]
-        at += count[p]
-    return pending
-
-
-@numba.njit(cache=True, inline="always")
-def _keep(x, keep):  # type: ignore[no-untyped-def]
-    """trunc(x * keep / 4096) without leaving 32 bits; numba widens unless told not to."""
-    size = np.int32(abs(x))
-    high = np.int32(np.int32(size >> np.int32(12)) * keep)
-    low = np.int32(np.int32(np.int32(size & np.int32(UNIT - 1)) * keep) >> np.int32(12))
-    kept = np.int32(high + low)
-    return kept if x >= 0 else np.int32(-kept)
-
-
-# Three short loops: with all arrays in one, the compiler gives up proving that they do not
-# overlap and leaves the loop scalar.
-@numba.njit(cache=True, inline="always")
-def _update_loihi(u, v, a, keep_u, keep_v, threshold, spiking):  # type: ignore[no-untyped-def]
-    limit, span, shift = np.int32(LIMIT), np.int32(2 * LIMIT), np.int32(WEIGHT_SHIFT)
-    for i in range(len(u)):
-        ui = np.int32(_keep(u[i], keep_u[i]) + np.int32(a[i] << shift))
-        ui = np.int32(ui - span) if ui > limit else ui
-        u[i] = np.int32(ui + span) if ui <= -limit else ui
-    for i in range(len(u)):
-        vi = np.int32(_keep(v[i], keep_v[i]) + u[i])
-        v[i] = min(max(vi, np.int32(1 - limit)), np.int32(limit - 1))
-    _fire(v, threshold, spiking)
-
-
-@numba.njit(cache=True, inline="always")
-def _update_float(u, v, a, keep_u, keep_v, threshold, spiking):  # type: ignore[no-untyped-def]
-    for i in range(len(u)):
-        u[i] = u[i] * keep_u[i] + a[i]
-    for i in range(len(u)):
-        v[i] = v[i] * keep_v[i] + u[i]
-    _fire(v, threshold, spiking)
-
-
-@numba.njit(cache=True, inline="always")
-def _fire(v, threshold, spiking):  # type: ignore[no-untyped-def]
-    for i in range(len(v)):
-        spike = v[i] > threshold[i]
-        spiking[i] = spike
-        v[i] = v.dtype.type(0) if spike else v[i]

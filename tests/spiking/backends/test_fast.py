@@ -72,6 +72,75 @@ def test_the_same_graph_in_three_precisions_is_compiled_three_times():
         assert_same_spikes(got, expected)
 
 
+def leaky(*, weight=40, du=99, dv=512, vth=85, n=20):
+    """Neurons alike, each fed by all of four inputs."""
+    matrix = {"w": ("input", "n", np.full((n, 4), weight))}
+    return layered(matrix, {"n": neurons(n, du=du, dv=dv, vth=vth)}, "n")
+
+
+def reach_of(graph):
+    return fast._compile(graph).cells.reach.tolist()
+
+
+def test_reach_is_the_fixed_point_of_both_states():
+    # u: 64 * 4 * 40 * 4096 / 100 = 419,430.4; v: at most that in a neuron that forgets
+    assert reach_of(leaky(dv=4095)) == [[419431, 419533]]
+    assert reach_of(leaky(weight=1, vth=8000)) == [[10486, 512000]]  # the threshold counts too
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [leaky(dv=512), leaky(weight=60, dv=4095), leaky(weight=1, vth=8200)],
+    ids=["v too far", "u too far", "threshold too far"],
+)
+def test_states_that_may_pass_19_bits_get_the_general_update(graph):
+    assert reach_of(graph) == [[-1, -1]]
+    got, expected = both(graph, random_input(4, 0.7, 1))
+    assert_same_spikes(got, expected)
+
+
+def test_neurons_that_differ_get_the_general_update():
+    cells = neurons(4, du=4095, dv=900, vth=20)
+    cells.v_threshold = cells.v_threshold * np.array([1, 2, 1, 1])
+    graph = layered({"w": ("input", "n", 30 * np.eye(4))}, {"n": cells}, "n")
+    assert reach_of(graph) == [[-1, -1]]
+    got, expected = both(graph, random_input(4, 0.4, 2))
+    assert_same_spikes(got, expected)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("field", ["u", "v"])
+def test_a_state_from_beyond_the_reach_is_stepped_exactly(field, sign):
+    """No run from silence leads there; the short update would overflow on it."""
+    graph, spikes = leaky(dv=4000), random_input(4, 0.5, 3)
+    ((_, reach_v),) = reach_of(graph)
+    state = initial_state(graph)
+    getattr(state, field)["n"][3:6] = sign * np.array([reach_v + 1, 2**22, 2**23 - 1])
+    got, expected = (get_backend(name).run(graph, spikes, state) for name in ("fast", "reference"))
+    assert_same_spikes(got, expected)
+    early = (get_backend(n).run(graph, spikes.between(0, 3), state) for n in ("fast", "reference"))
+    got, expected = (trace.state for trace in early)
+    assert np.array_equal(got.u["n"], expected.u["n"])
+    assert np.array_equal(got.v["n"], expected.v["n"])
+
+
+def test_states_at_the_reach_stay_within():
+    graph = leaky(dv=4095)
+    ((reach_u, reach_v),) = reach_of(graph)
+    state = initial_state(graph)
+    state.u["n"][:10], state.v["n"][:10] = reach_u, reach_v
+    state.u["n"][10:], state.v["n"][10:] = -reach_u, -reach_v
+    always = SpikeTrain.from_dense(np.ones((200, 4)), dt_s=1e-3)
+    for n_ticks in (1, 2, 200):
+        ends = [
+            get_backend(name).run(graph, always.between(0, n_ticks), state).state
+            for name in ("fast", "reference")
+        ]
+        assert np.array_equal(ends[0].u["n"], ends[1].u["n"])
+        assert np.array_equal(ends[0].v["n"], ends[1].v["n"])
+        assert np.abs(ends[1].u["n"]).max() <= reach_u
+
+
 MOST = 2**18 // 255  # inputs of weight 255 whose sum 32 bits and one wrap can hold
 
 
@@ -110,11 +179,11 @@ def test_the_compiled_loops_are_found_on_disk_by_the_next_process():
     """Compiling takes seconds, which every start of the command line would pay."""
     code = (
         "from neurovlm.spiking.contract import CASES\n"
-        "from neurovlm.spiking.backends import fast\n"
+        "from neurovlm.spiking.backends import fast, loops\n"
         "graph, spikes = CASES[0].build()\n"
         "for precision in ('loihi', 'float32'):\n"
         "    fast.FastBackend().run(graph.with_precision(precision), spikes)\n"
-        "for loop in (fast._run_loihi, fast._run_float):\n"
+        "for loop in (loops.run_loihi, loops.run_float):\n"
         "    print(sum(loop.stats.cache_hits.values()))\n"
     )
     for _ in range(2):
