@@ -188,12 +188,12 @@ class Augmentation:
         Share of batches with a dense window at the first caption.
     """
 
-    batch_size: int = 16
-    n_windows: int = 40
+    batch_size: int = 24
+    n_windows: int = 44
     max_active: tuple[int, int] = (14, 32)
     n_refresh: tuple[int, int] = (2, 8)
     max_shift: int = 1
-    drop: float = 0.1
+    drop: float = 0.2
     learn_share: float = 0.35
     dense_share: float = 0.3
 

@@ -27,7 +27,7 @@ from neurovlm.zoo.model import SttfModel
 CAPTION_WINDOWS = (39, 59)
 """Windows after which a caption is asked for: 1.0 and 1.5 s."""
 
-VARIED = Augmentation(n_windows=60, max_active=(24, 32), n_refresh=(6, 8))
+VARIED = Augmentation(n_windows=60, max_active=(24, 32), n_refresh=(6, 8), drop=0.1)
 
 
 @dataclass(frozen=True, eq=False)
