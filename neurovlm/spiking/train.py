@@ -46,8 +46,8 @@ class SpikeTrain:
                 "SpikeTrain: tick and neuron must have one length, got "
                 f"{len(self.tick)} and {len(self.neuron)}"
             )
-        i = _first_offender(self.tick, self.neuron, self.n_ticks, self.n_neurons)
-        if i >= 0:
+        if not _sound(self.tick, self.neuron, self.n_ticks, self.n_neurons):
+            i = self._first_offender()
             raise UsageError(
                 f"SpikeTrain: spike {i} at tick {self.tick[i]}, neuron {self.neuron[i]} is outside "
                 f"{self.n_ticks} ticks x {self.n_neurons} neurons or not behind the one before it; "
@@ -125,18 +125,22 @@ class SpikeTrain:
     def _slots(self) -> NDArray[np.int64]:
         return self.tick.astype(np.int64) * self.n_neurons + self.neuron
 
+    def _first_offender(self) -> int:
+        outside = (self.tick < 0) | (self.tick >= self.n_ticks)
+        outside |= (self.neuron < 0) | (self.neuron >= self.n_neurons)
+        return int(np.argmax(outside | (np.diff(self._slots(), prepend=-1) <= 0)))
+
 
 @numba.njit(cache=True, nogil=True)
-def _first_offender(  # type: ignore[no-untyped-def]
-    tick, neuron, n_ticks, n_neurons
-) -> int:
-    """Index of the first spike outside the train or not behind the one before it, else -1."""
-    last = -1
+def _sound(tick, neuron, n_ticks, n_neurons):  # type: ignore[no-untyped-def]
+    """Whether all spikes lie inside the train, each behind the one before it."""
+    if len(tick) == 0:
+        return True
+    sound = tick[0] >= 0 and tick[-1] < n_ticks
+    n = np.int32(n_neurons)
     for i in range(len(tick)):
-        if not (0 <= tick[i] < n_ticks and 0 <= neuron[i] < n_neurons):
-            return i
-        slot = tick[i] * n_neurons + neuron[i]
-        if slot <= last:
-            return i
-        last = slot
-    return -1
+        sound &= (neuron[i] >= 0) & (neuron[i] < n)
+    for i in range(1, len(tick)):
+        later = tick[i] > tick[i - 1]
+        sound &= later | ((tick[i] == tick[i - 1]) & (neuron[i] > neuron[i - 1]))
+    return sound
