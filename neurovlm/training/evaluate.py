@@ -31,6 +31,8 @@ from neurovlm.zoo.load import card_path, load, write_card
 from neurovlm.zoo.model import SttfModel
 
 MIN_SUBJECTS = 20
+UNTOUCHED = 1000
+"""Test subjects before this one were looked at while the model was made; scores use later ones."""
 CHUNK = 22  # clips run side by side
 
 
@@ -165,7 +167,8 @@ def evaluate_seed(
     model: SttfModel, frontend: Frontend, seed: int, n_subjects: int, training: TrainingSide
 ) -> dict[str, Any]:
     """All scores of one seed: other performances and other noise of the same unseen subjects."""
-    test = make_clips(TEST_SEEDS[:n_subjects], frontend, with_frames=True, repetition=seed)
+    subjects = TEST_SEEDS[UNTOUCHED : UNTOUCHED + n_subjects]
+    test = make_clips(subjects, frontend, with_frames=True, repetition=seed)
     events = replace(test, frames=None)  # as an event camera alone sees them
     sparse, twin = read(model, events), read(model, events, dense=True)
     shuffled = read(model, events, shuffle=np.random.default_rng(seed))
