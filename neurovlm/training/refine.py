@@ -187,7 +187,7 @@ def refine(
 
 def _average(most: float, mean: Tensor, value: Tensor, n: Tensor | int) -> Tensor:
     keep = min(most, (int(n) + 1) / (int(n) + 20))
-    return mean * keep + value * (1 - keep)
+    return mean.lerp(value, 1 - keep)  # exact where nothing moves, as in the frozen encoder
 
 
 def _epochs(n: int, config: RefineConfig, rng: np.random.Generator) -> Iterator[Tensor]:

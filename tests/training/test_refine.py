@@ -65,7 +65,7 @@ def run(build, clips, seed: int):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     torch.manual_seed(seed)
     reports = []
-    config = RefineConfig(epochs=6, batch_size=4, warmup=0.1)
+    config = RefineConfig(epochs=6, batch_size=4, warmup=0.1, caption_weight=0.5, state_dropout=0)
     refine(model, seen, config, np.random.default_rng(seed), reports.append)
     return model, before, reports
 
