@@ -51,6 +51,7 @@ def test_dynamics_names_and_edges_matter(chain):
     base = chain.build(chain.nodes())
     recurrent = chain.nodes(back=nir.Linear(np.eye(3)))
     loop = [*chain.edges, ("cuba", "back"), ("back", "cuba")]
+    around = [*chain.edges, ("linear", "back"), ("back", "cuba")]  # the same nodes
     renamed = {name.replace("conv", "kernel"): node for name, node in chain.nodes().items()}
     renamed_edges = [tuple(n.replace("conv", "kernel") for n in edge) for edge in chain.edges]
     graphs = [
@@ -59,6 +60,7 @@ def test_dynamics_names_and_edges_matter(chain):
         replace(base, dynamics=replace(base.dynamics, dt_s=base.dynamics.dt_s / 2)),
         replace(base, dynamics=replace(base.dynamics, allow_wrap=True)),
         chain.build(recurrent, loop),
+        chain.build(recurrent, around),
         chain.build(renamed, renamed_edges),
     ]
     assert len({graph.hash for graph in graphs}) == len(graphs)

@@ -10,7 +10,7 @@ import pytest
 from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import PatchGrid
 from neurovlm.events.stream import EventStream
-from neurovlm.frontend.detector import patch_lif
+from neurovlm.frontend.detector import change_detector, patch_lif
 from neurovlm.spiking.backends.base import Capabilities, get_backend
 from neurovlm.spiking.contract import assert_same_spikes
 from neurovlm.spiking.simulate import encode_whole, simulate, window_traces
@@ -72,6 +72,14 @@ def test_a_backend_without_states_gets_everything_at_once(stream):
 def test_length_is_whole_windows_plus_the_depth(stream):
     n_windows = -(-stream.duration_us // 25_000)
     assert encode_whole(GRAPH, [stream]).n_ticks == 25 * n_windows + GRAPH.network.depth
+
+
+def test_windows_run_on_for_the_depth_of_a_deeper_graph(stream):
+    graph = change_detector(grid=PatchGrid(side=3, patch=4))
+    assert graph.network.depth == 3
+    trace = simulate(graph, get_backend("fast"), [stream])
+    assert trace.n_ticks == encode_whole(graph, [stream]).n_ticks
+    assert trace.n_ticks % 25 == 3
 
 
 def test_the_first_event_starts_the_first_tick(stream):

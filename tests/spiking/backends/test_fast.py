@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neurovlm.core.errors import GraphError
-from neurovlm.spiking.backends import fast
+from neurovlm.spiking.backends import fast, loops
 from neurovlm.spiking.backends.base import get_backend, initial_state
 from neurovlm.spiking.contract import CASES, assert_same_spikes, layered, neurons, random_input
 from neurovlm.spiking.dynamics import Dynamics
@@ -159,6 +162,44 @@ def test_the_largest_sum_wraps_once_and_exactly():
     got, expected = both(*wide(MOST, [1, 0]))
     assert got.state.u["n"].tolist() == [64 * 255 * MOST - 2**24] == [-256]
     assert expected.state.u["n"].tolist() == [-256]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_u_of_two_to_the_23_stays_and_its_negative_wraps_onto_it(sign):
+    whole, rest = divmod(2**23 // 64, 255)
+    weights = sign * np.array([[*[255] * whole, rest]])
+    graph = layered(
+        {"w": ("input", "n", weights)},
+        {"n": neurons(1, du=4095, dv=9, vth=131071)},
+        "n",
+        Dynamics(allow_wrap=True),
+    )
+    once = np.outer([1, 0], np.ones(weights.size))
+    got, expected = both(graph, SpikeTrain.from_dense(once, dt_s=1e-3))
+    assert got.state.u["n"].tolist() == expected.state.u["n"].tolist() == [2**23]
+
+
+kept = st.integers(0, 4096)
+
+
+@settings(max_examples=300)
+@given(st.integers(-(2**23), 2**23), kept)
+def test_decay_in_32_bits_is_exact(x, keep):
+    assert loops._keep(np.int32(x), np.int32(keep)) == math.trunc(x * keep / 4096)
+
+
+@settings(max_examples=300)
+@given(st.integers(1 - 2**19, 2**19 - 1), kept)
+def test_short_decay_is_exact_below_19_bits(x, keep):
+    assert loops._keep_short(np.int32(x), np.int32(keep)) == math.trunc(x * keep / 4096)
+
+
+def test_short_decay_just_below_zero():
+    """x * keep = -1 .. -4095 all give 0, -4096 gives -1."""
+    for product in (1, 2, 4094, 4095):
+        assert loops._keep_short(np.int32(-product), np.int32(1)) == 0
+    assert loops._keep_short(np.int32(-4096), np.int32(1)) == -1
+    assert loops._keep_short(np.int32(-4097), np.int32(1)) == -1
 
 
 def test_largest_sums_again_and_again():
