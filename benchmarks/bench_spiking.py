@@ -18,8 +18,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Plan:
     rounds: int
 
 
-QUICK = Plan(200, 50, 1000, 100, 40, (50, 250), 1)
+QUICK = Plan(200, 50, 1000, 100, 40, (50, 250), 3)
 USUAL = Plan(2000, 200, 2000, 200, 100, (100, 500), 3)
 FULL = Plan(None, 1000, 2000, 200, 100, (100, 1100), 5)
 
@@ -89,8 +90,13 @@ def encode(graph: SpikingGraph, stream: EventStream, n_ticks: int | None = None)
     whole = -(-stream.duration_us // dt_us) + graph.network.depth
     n_ticks = whole if n_ticks is None else min(n_ticks, whole)
     n_events = np.searchsorted(stream.t, stream.t + n_ticks * dt_us) - np.arange(len(stream))
+    return encode_from(graph, stream, int(stream.t[n_events.argmax()]), n_ticks)
+
+
+def encode_from(graph: SpikingGraph, stream: EventStream, t0_us: int, n_ticks: int) -> SpikeTrain:
+    """Input of ``n_ticks`` ticks from ``t0_us``."""
     grid = grid_for(graph.network.input_shape, stream.sensor)
-    t0_us = int(stream.t[n_events.argmax()])
+    dt_us = graph.dynamics.dt_us
     return encode_events(stream, grid, channels=2, t0_us=t0_us, n_ticks=n_ticks, dt_us=dt_us)
 
 
@@ -166,27 +172,24 @@ def speed(folder: Path | None, plan: Plan, console: Console) -> list[dict[str, A
 
 def _timed(stream: EventStream, plan: Plan) -> dict[str, Any]:
     loihi, float32 = change_detector(), change_detector(precision="float32")
-    spikes = encode(loihi, stream, plan.fast)
     t0_us = int(stream.t[0])
     events = stream.between(t0_us, t0_us + plan.fast * loihi.dynamics.dt_us)
-    runs = {
-        "encode": (loihi, "", spikes.n_ticks),
-        "fast": (loihi, "fast", spikes.n_ticks),
-        "reference": (loihi, "reference", plan.reference),
-        "snntorch": (float32, "snntorch", plan.snntorch),
-        "short": (loihi, "lava", plan.lava[0]),
-        "long": (loihi, "lava", plan.lava[1]),
+    encoding = partial(encode_from, loihi, events, t0_us, plan.fast)
+    spikes = encoding()
+    runs = {  # graph, engine, ticks, times in a turn
+        "fast": (loihi, "fast", spikes.n_ticks, 5),
+        "reference": (loihi, "reference", plan.reference, 1),
+        "snntorch": (float32, "snntorch", plan.snntorch, 1),
+        "short": (loihi, "lava", plan.lava[0], 1),
+        "long": (loihi, "lava", plan.lava[1], 1),
     }
-    work = {}
-    for label, (graph, engine, n_ticks) in runs.items():
-        if engine:
-            piece = _repeated(spikes, n_ticks)
-            work[label] = lambda g=graph, e=engine, s=piece: get_backend(e).run(g, s)
-        else:
-            work[label] = lambda: encode(loihi, events)
+    work: dict[str, Callable[[], Any]] = {"encode": encoding}
+    for label, (graph, engine, n_ticks, times) in runs.items():
+        work[label] = partial(_run, engine, graph, _repeated(spikes, n_ticks), times)
     work["fast"]()  # compile
     seconds = in_turn(work, plan.rounds)
-    per_tick = {label: seconds[label] / runs[label][2] for label in runs}
+    per_tick = {label: seconds[label] / (n * times) for label, (_, _, n, times) in runs.items()}
+    per_tick["encode"] = seconds["encode"] / spikes.n_ticks
     per_tick["lava"] = (seconds["long"] - seconds["short"]) / (plan.lava[1] - plan.lava[0])
     tick_s = loihi.dynamics.dt_s
     trace = get_backend("fast").run(loihi, spikes)
@@ -205,6 +208,11 @@ def _timed(stream: EventStream, plan: Plan) -> dict[str, Any]:
         "x lava": per_tick["lava"] / per_tick["fast"],
         "lava start s": seconds["short"] - plan.lava[0] * per_tick["lava"],
     }
+
+
+def _run(engine: str, graph: SpikingGraph, spikes: SpikeTrain, times: int) -> None:
+    for _ in range(times):
+        get_backend(engine).run(graph, spikes)
 
 
 def _repeated(spikes: SpikeTrain, n_ticks: int) -> SpikeTrain:
