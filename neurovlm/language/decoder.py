@@ -8,7 +8,7 @@ token memory (it knows where and what). Position j predicts word j + 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -144,6 +144,10 @@ class MicroGPT(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
         self.out = nn.Linear(config.dim, n_ids)
 
+    @property
+    def _layers(self) -> tuple[DecoderBlock, ...]:
+        return cast("tuple[DecoderBlock, ...]", tuple(self.blocks))
+
     def context(self, state: Tensor, tokens: Tensor, score: Tensor, age: Tensor) -> Context:
         """Prepare a caption.
 
@@ -157,12 +161,12 @@ class MicroGPT(nn.Module):
             ``(B, N)``, spikes that declared each patch changed; enters as s / (1 + s).
         """
         evidence = score.float() / (1 + score.float())
-        pairs = [block.cross.remember(tokens) for block in self.blocks]
+        pairs = [block.cross.remember(tokens) for block in self._layers]
         return Context(
             opening=self.opening(state)[:, None],
             keys=tuple(key for key, _ in pairs),
             values=tuple(value for _, value in pairs),
-            biases=tuple(block.cross.bias(evidence, age) for block in self.blocks),
+            biases=tuple(block.cross.bias(evidence, age) for block in self._layers),
         )
 
     def forward(self, ids: Tensor, context: Context) -> Tensor:
@@ -175,7 +179,7 @@ class MicroGPT(nn.Module):
         n_past = 0 if cache is None else cache.keys[0].shape[2]
         x = x + self.position[n_past : n_past + x.shape[1]]
         keys, values = [], []
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self._layers):
             past = None if cache is None else (cache.keys[layer], cache.values[layer])
             x, key, value = block(
                 x, past, context.keys[layer], context.values[layer], context.biases[layer]

@@ -33,6 +33,9 @@ class PatchEmbed(nn.Module):
         Patch grid of the counts; a frame uses the same grid with larger patches.
     """
 
+    event_pixels: Tensor
+    rgb_pixels: Tensor
+
     def __init__(self, dim: int, channels: int, grid: PatchGrid) -> None:
         super().__init__()
         frame_grid = PatchGrid(grid.side, FRAME_PATCH)

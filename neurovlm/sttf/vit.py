@@ -139,6 +139,10 @@ class SparseViT(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
         self.merge = TemporalMerge(config.dim) if config.merge else None
 
+    @property
+    def _layers(self) -> tuple[Block, ...]:
+        return cast("tuple[Block, ...]", tuple(self.blocks))
+
     def dense(self, counts: Tensor, frame: Tensor | None) -> TokenMemory:
         """Compute every token; the result owes nothing to the past.
 
@@ -147,7 +151,7 @@ class SparseViT(nn.Module):
         """
         x = self.embed(counts, frame)
         keys, values, references, outputs = [], [], [], []
-        for block in self.blocks:
+        for block in self._layers:
             if self.config.gate_tau is not None:
                 references.append(block.norm1(x))
             x, key, value = block(x, None, None, None)
@@ -211,7 +215,7 @@ class SparseViT(nn.Module):
         self, layer: int, x: Tensor, rows: Rows, state: TokenMemory
     ) -> tuple[Tensor, TokenMemory, Tensor]:
         """Run one layer on ``rows``; with a gate, on those of them that pass it."""
-        block = self.blocks[layer]
+        block = self._layers[layer]
         if self.config.gate_tau is None:
             return self._compute(block, layer, x, rows, state)
         normed = block.norm1(x)
@@ -242,7 +246,7 @@ class SparseViT(nn.Module):
         return put_rows(fallback, order, y, inner.valid), state, computed
 
     def _compute(
-        self, block: nn.Module, layer: int, x: Tensor, rows: Rows, state: TokenMemory
+        self, block: Block, layer: int, x: Tensor, rows: Rows, state: TokenMemory
     ) -> tuple[Tensor, TokenMemory, Tensor]:
         cache = (state.keys[layer], state.values[layer])
         x, key, value = block(x, cache, rows, self._key_bias(block, state))
@@ -255,7 +259,7 @@ class SparseViT(nn.Module):
         computed = torch.full((n_streams,), k) if rows.valid is None else rows.valid.sum(-1)
         return x, state, computed
 
-    def _key_bias(self, block: nn.Module, state: TokenMemory) -> Tensor | None:
+    def _key_bias(self, block: Block, state: TokenMemory) -> Tensor | None:
         """log(size) - gamma age, fresh tokens counted as size 1."""
         if block.gamma is None:
             return None
