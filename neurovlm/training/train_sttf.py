@@ -121,8 +121,8 @@ def main(
     start: Annotated[
         str | None, typer.Option(help="model to take instead of the first stage")
     ] = None,
-    refine_subjects: Annotated[int, typer.Option(min=1, help="of the second stage")] = 260,
-    epochs: Annotated[int, typer.Option(min=1, help="of the second stage")] = 24,
+    refine_subjects: Annotated[int, typer.Option(min=1, help="of the second stage")] = 620,
+    epochs: Annotated[int, typer.Option(min=1, help="of the second stage")] = 10,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     workers: Annotated[int, typer.Option(min=1, help="processes that render")] = 2,
 ) -> None:
