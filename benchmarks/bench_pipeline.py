@@ -12,20 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.common import in_turn, show
 from neurovlm.core.ops import total_macs
 from neurovlm.counting.ledger import Ledger
 from neurovlm.events.scenes import TEST_SEEDS, render_clip, subject_from_seed
@@ -77,17 +75,6 @@ def tokens(model: SttfModel, rounds: int) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def in_turn(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, one after the other in every round."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(rounds):
-        for name, call in work.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def real_time(pipeline: Pipeline) -> dict[str, float]:
@@ -145,15 +132,6 @@ def command(arguments: list[str]) -> dict[str, Any]:
         "mac_ratio": summary["macs"]["ratio"],
         "last": summary["predictions"][-1]["caption"],
     }
-
-
-def show(title: str, rows: list[dict[str, Any]], console: Console) -> None:
-    table = Table(title=title, title_justify="left")
-    for column in rows[0]:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(f"{v:,.2f}" if isinstance(v, float) else f"{v}" for v in row.values()))
-    console.print(table)
 
 
 def main() -> None:
