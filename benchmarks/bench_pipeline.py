@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from neurovlm.pipeline import Pipeline
 from neurovlm.zoo.counts import count_step
 from neurovlm.zoo.model import SttfModel
 
-RECORDINGS = ("*.aedat", "*.aedat4", "*.es", "*.raw", "*.bs2", "*.dat", "*.csv")
+RECORDINGS = ("*.aedat", "*.aedat4", "*.es", "*.raw", "*.bs2", "*.dat")
 ACTIVE = (8, 16, 31, 64, 98)
 
 
@@ -100,11 +101,17 @@ def real_time(pipeline: Pipeline) -> dict[str, float]:
 
 
 def recordings(folder: Path) -> list[dict[str, Any]]:
-    """``neurovlm run`` on every recording: wall time and peak memory of the process."""
+    """``neurovlm run`` on every recording, and on one member of every zip of recordings."""
     found = sorted({path for pattern in RECORDINGS for path in folder.rglob(pattern)})
-    return [
+    rows = [
         {"path": str(path.relative_to(folder)), **command(["run", str(path)])} for path in found
     ]
+    for archive in sorted(folder.rglob("*.zip")):
+        with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(archive) as members:
+            first = next(name for name in members.namelist() if name.endswith((".bs2", ".csv")))
+            path = members.extract(first, scratch)
+            rows.append({"path": f"{archive.name}/{first}", **command(["run", path])})
+    return rows
 
 
 def command(arguments: list[str]) -> dict[str, Any]:
