@@ -122,7 +122,7 @@ def main(
         str | None, typer.Option(help="model to take instead of the first stage")
     ] = None,
     refine_subjects: Annotated[int, typer.Option(min=1, help="of the second stage")] = 620,
-    epochs: Annotated[int, typer.Option(min=1, help="of the second stage")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="of the second stage")] = 16,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     workers: Annotated[int, typer.Option(min=1, help="processes that render")] = 2,
 ) -> None:
