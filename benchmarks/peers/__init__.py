@@ -1,0 +1,1 @@
+"""Other people's simulators, each in its fastest honest form, behind one small interface."""

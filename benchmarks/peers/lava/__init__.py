@@ -1,0 +1,1 @@
+"""`patch-lif` on Lava: graded counts in, one-population network, a child process per run."""

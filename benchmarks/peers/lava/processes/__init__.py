@@ -1,0 +1,1 @@
+"""Nothing but ``process`` and ``models``: Lava executes every file beside a process it looks up."""
