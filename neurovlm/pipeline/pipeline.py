@@ -28,7 +28,6 @@ from neurovlm.zoo.model import ModelState, StepOutput, SttfModel
 from neurovlm.zoo.spec import ModelSpec, config_from_mapping
 
 Progress = Callable[[int], None]
-_NETWORK_STATE = tuple(f.name for f in dataclasses.fields(NetworkState))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +39,18 @@ class PipelineState:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Arrays by name, ready for ``np.savez``; `from_arrays` is the inverse."""
-        parts = {name: getattr(self.frontend, name) for name in _NETWORK_STATE}
-        return {
-            **{f"{part}/{name}": a for part, arrays in parts.items() for name, a in arrays.items()},
-            **{f"model/{name}": array for name, array in self.model.to_arrays().items()},
-        }
+        parts = {"frontend": self.frontend.to_arrays(), "model": self.model.to_arrays()}
+        return {f"{part}/{name}": a for part, arrays in parts.items() for name, a in arrays.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> PipelineState:
         """Rebuild a state from `to_arrays`, or from the file ``np.savez`` made of it."""
-        parts: dict[str, dict[str, NDArray[Any]]] = {"model": {}, **{n: {} for n in _NETWORK_STATE}}
+        parts: dict[str, dict[str, NDArray[Any]]] = {"frontend": {}, "model": {}}
         for key in arrays:
             part, _, name = key.partition("/")
             parts[part][name] = arrays[key]
-        model = ModelState.from_arrays(parts.pop("model"))
-        return cls(NetworkState(**parts), model)
+        frontend = NetworkState.from_arrays(parts["frontend"])
+        return cls(frontend, ModelState.from_arrays(parts["model"]))
 
 
 @dataclass(frozen=True, eq=False)

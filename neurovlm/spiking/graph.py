@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,11 +15,19 @@ from numpy.typing import NDArray
 
 from neurovlm.core.errors import GraphError
 from neurovlm.spiking.dynamics import Dynamics, Precision
-from neurovlm.spiking.fixed_point import UNIT
+from neurovlm.spiking.extension import PLAIN, Extension
 from neurovlm.spiking.linear import LINEAR_NODES, Matrix, linear_map
-from neurovlm.spiking.network import Connection, Network, Population, check_loihi
+from neurovlm.spiking.loihi import check_loihi
+from neurovlm.spiking.network import Connection, Network
+from neurovlm.spiking.neurons import (
+    NEURON_NODES,
+    SILENT_NODES,
+    check_extension,
+    neuron_shape,
+    population,
+)
 
-NEURON_NODES = (nir.CubaLIF, nir.LIF, nir.IF)
+BETWEEN_NODES = (*LINEAR_NODES, nir.Delay)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +35,10 @@ class SpikingGraph:
     """Neurons and weights as NIR, stepped as ``dynamics`` says.
 
     The graph has one ``nir.Input`` and one ``nir.Output``; neurons are ``CubaLIF``, ``LIF`` or
-    ``IF`` with ``v_leak`` = ``v_reset`` = 0; between them stand ``Linear``, ``Affine``, ``Scale``,
-    ``Conv2d``, ``SumPool2d`` and ``Flatten``. Recurrent edges are allowed.
+    ``IF`` with ``v_leak`` = ``v_reset`` = 0, or as read-outs that never fire ``CubaLI``, ``LI`` or
+    ``I``; between them stand ``Linear``, ``Affine``, ``Scale``, ``Conv2d``, ``SumPool2d``,
+    ``AvgPool2d``, ``Flatten`` and ``Delay`` (axonal, whole ticks). Recurrent edges are allowed.
+    ``extensions`` says by node name what NIR cannot.
 
     The Euler reading of a CubaLIF, ``u += dt / tau_syn * (w_in S - u)`` and
     ``v += dt / tau_mem * (r u - v)``, becomes the canonical ``u = keep_u u + a; v = keep_v v + u``
@@ -43,6 +54,7 @@ class SpikingGraph:
     nir: nir.NIRGraph
     dynamics: Dynamics = field(default_factory=Dynamics)
     name: str = "graph"
+    extensions: Mapping[str, Extension] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         network = self.network  # resolved here so that a bad graph is refused in every precision
@@ -56,7 +68,7 @@ class SpikingGraph:
     @cached_property
     def network(self) -> Network:
         """Populations and sparse connections for the engines."""
-        return _resolve(self.nir, self.dynamics)
+        return _resolve(self.nir, self.dynamics, self.extensions)
 
     @cached_property
     def hash(self) -> str:
@@ -72,6 +84,9 @@ class SpikingGraph:
                     digest.update(key.encode())
                     digest.update(_canonical(value))
         digest.update(repr(sorted(set(self.nir.edges))).encode())
+        for name, extension in sorted(self.extensions.items()):
+            if extension != PLAIN:
+                digest.update(f"{name}:{sorted(extension.to_dict().items())}".encode())
         return digest.hexdigest()
 
 
@@ -82,23 +97,25 @@ def _canonical(value: Any) -> bytes:
     return repr(array.shape).encode() + array.astype(np.float64).tobytes()
 
 
-def _resolve(graph: nir.NIRGraph, dynamics: Dynamics) -> Network:
+def _resolve(
+    graph: nir.NIRGraph, dynamics: Dynamics, extensions: Mapping[str, Extension]
+) -> Network:
     nodes: dict[str, nir.NIRNode] = dict(graph.nodes)
     edges = sorted(set(graph.edges))
     input_name = _single(nodes, nir.Input, "Input")
     output_node = _single(nodes, nir.Output, "Output")
     for name, node in nodes.items():
-        if not isinstance(node, (*NEURON_NODES, *LINEAR_NODES, nir.Input, nir.Output)):
+        if not isinstance(node, (*NEURON_NODES, *BETWEEN_NODES, nir.Input, nir.Output)):
             raise GraphError(
                 f"node {name!r}: no backend runs a {type(node).__name__}; use "
-                + ", ".join(kind.__name__ for kind in (*NEURON_NODES, *LINEAR_NODES))
+                + ", ".join(kind.__name__ for kind in (*NEURON_NODES, *BETWEEN_NODES))
             )
+    for name, extension in extensions.items():
+        check_extension(name, nodes.get(name), extension)
     input_shape = _shape(nodes[input_name].output_type["output"])
     shapes = {input_name: input_shape}
-    shapes |= {
-        n: _neuron_shape(node) for n, node in nodes.items() if isinstance(node, NEURON_NODES)
-    }
-    walker = _Walker(nodes, edges, shapes)
+    shapes |= {n: neuron_shape(node) for n, node in nodes.items() if isinstance(node, NEURON_NODES)}
+    walker = _Walker(nodes, edges, shapes, dynamics.dt_s)
     paths = [path for source in sorted(shapes) for path in walker.paths_from(source)]
     outputs = [path for path in paths if path.target == output_node]
     if len(outputs) != 1 or outputs[0].via:
@@ -108,16 +125,24 @@ def _resolve(graph: nir.NIRGraph, dynamics: Dynamics) -> Network:
         )
     inner = [path for path in paths if path.target != output_node]
     _check_used(nodes, inner)
+    for path in inner:
+        if isinstance(nodes[path.source], SILENT_NODES):
+            raise GraphError(
+                f"node {path.source!r}: a {type(nodes[path.source]).__name__} never fires, so it "
+                "cannot feed another node; connect it to the output only"
+            )
     populations = tuple(
-        _population(name, nodes[name], shapes[name], _bias(name, inner), dynamics)
+        population(name, nodes[name], _bias(name, inner), extensions.get(name, PLAIN), dynamics)
         for name in sorted(shapes)
         if name != input_name
     )
     connections = tuple(
-        Connection(path.name(inner), path.source, path.target, path.matrix) for path in inner
+        Connection(path.name(inner), path.source, path.target, path.matrix, path.delay)
+        for path in inner
     )
+    bits = extensions.get(input_name, PLAIN).message_bits
     network = Network(
-        input_name, input_shape, populations, connections, outputs[0].source, dynamics
+        input_name, input_shape, populations, connections, outputs[0].source, dynamics, bits
     )
     _ = network.depth  # refuses an output that the input cannot reach
     return network
@@ -128,7 +153,7 @@ class _Path:
     """A chain of linear nodes between two populations.
 
     ``biases`` holds what the bias of each node of the chain becomes at the target; its key is the
-    rest of the chain from that node on.
+    rest of the chain from that node on. ``delay`` is in ticks, per source neuron.
     """
 
     source: str
@@ -136,6 +161,7 @@ class _Path:
     target: str
     matrix: Matrix
     biases: dict[tuple[str, ...], NDArray[np.float64]]
+    delay: NDArray[np.int64]
 
     def name(self, others: list[_Path]) -> str:
         label = "+".join(self.via) or f"{self.source}->{self.target}"
@@ -148,49 +174,73 @@ class _Walker:
     nodes: dict[str, nir.NIRNode]
     edges: list[tuple[str, str]]
     shapes: dict[str, tuple[int, ...]]
+    dt_s: float
 
     def paths_from(self, source: str) -> list[_Path]:
         shape = self.shapes[source]
         size = int(np.prod(shape))
         identity: Matrix = scipy.sparse.eye_array(size, format="csr")
-        return self._extend(source, (), source, identity, {}, shape)
+        start = _Path(source, (), source, identity, {}, np.zeros(size, np.int64))
+        return self._extend(start, shape)
 
-    def _extend(
-        self,
-        source: str,
-        via: tuple[str, ...],
-        at: str,
-        matrix: Matrix,
-        biases: dict[tuple[str, ...], NDArray[np.float64]],
-        shape: tuple[int, ...],
-    ) -> list[_Path]:
+    def _extend(self, path: _Path, shape: tuple[int, ...]) -> list[_Path]:
+        """All ways on from the end of ``path``, where the signal has ``shape``."""
         found = []
+        at = path.target
         for _, target in (edge for edge in self.edges if edge[0] == at):
             node = self.nodes[target]
             if isinstance(node, (*NEURON_NODES, nir.Output)):
                 expected = self.shapes.get(target, shape)
                 if np.prod(expected) != np.prod(shape):
                     raise GraphError(f"edge {at!r} -> {target!r}: {shape} does not fit {expected}")
-                found.append(_Path(source, via, target, matrix, biases))
+                found.append(replace(path, target=target))
                 continue
-            if target in via or isinstance(node, nir.Input):
+            if target in path.via or isinstance(node, nir.Input):
                 raise GraphError(
                     f"edge {at!r} -> {target!r}: a cycle without a neuron, which has no delay; "
                     "put a neuron population into it"
                 )
+            if isinstance(node, nir.Delay):
+                delay = path.delay + self._delay_ticks(target, node, path)
+                longer = replace(path, via=(*path.via, target), target=target, delay=delay)
+                found += self._extend(longer, shape)
+                continue
             step, bias, out_shape = linear_map(target, node, shape)
-            passed = {(*chain, target): step @ value for chain, value in biases.items()}
+            passed = {(*chain, target): step @ value for chain, value in path.biases.items()}
             passed[(target,)] = bias
-            product = step @ matrix
+            product = step @ path.matrix
             product.eliminate_zeros()
-            found += self._extend(source, (*via, target), target, product, passed, out_shape)
+            further = _Path(path.source, (*path.via, target), target, product, passed, path.delay)
+            found += self._extend(further, out_shape)
         return found
+
+    def _delay_ticks(self, name: str, node: nir.Delay, path: _Path) -> NDArray[np.int64]:
+        """Axonal delay of each source neuron in ticks."""
+        raw = np.asarray(node.delay, dtype=np.float64).ravel() / self.dt_s
+        ticks = np.rint(raw)
+        bad = ~(np.abs(raw - ticks) <= 1e-6) | (ticks < 0)
+        if bad.any():
+            raise GraphError(
+                f"node {name!r}: a delay must be a whole number of ticks of {self.dt_s:g} s, "
+                f"got {raw[bad][0] * self.dt_s:g} s; round it or change dt"
+            )
+        behind_source = all(isinstance(self.nodes[n], nir.Delay | nir.Flatten) for n in path.via)
+        if ticks.size and np.ptp(ticks) != 0 and not behind_source:
+            raise GraphError(
+                f"node {name!r}: delays that differ must come right behind the neurons they "
+                "belong to (axonal delays); move the node before the weights"
+            )
+        size = path.delay.size
+        if behind_source and ticks.size not in (1, size):
+            raise GraphError(f"node {name!r}: has {ticks.size} delays for {size} neurons")
+        per_source = ticks if behind_source else ticks[:1]
+        return np.broadcast_to(per_source, (size,)).astype(np.int64)
 
 
 def _check_used(nodes: dict[str, nir.NIRNode], paths: list[_Path]) -> None:
     used = {node for path in paths for node in path.via}
     for name, node in nodes.items():
-        if isinstance(node, LINEAR_NODES) and name not in used:
+        if isinstance(node, BETWEEN_NODES) and name not in used:
             raise GraphError(
                 f"node {name!r}: leads from no population or input to a population; "
                 "connect it or remove it"
@@ -203,70 +253,11 @@ def _bias(target: str, paths: list[_Path]) -> NDArray[np.float64] | float:
     return sum(biases.values(), start=0.0)
 
 
-def _population(
-    name: str,
-    node: nir.NIRNode,
-    shape: tuple[int, ...],
-    bias: NDArray[np.float64] | float,
-    dynamics: Dynamics,
-) -> Population:
-    size = int(np.prod(shape))
-
-    def values(label: str, default: float) -> NDArray[np.float64]:
-        raw = np.asarray(getattr(node, label, default), dtype=np.float64)
-        if np.isnan(raw).any():
-            raise GraphError(f"node {name!r}: {label} is NaN; give a number")
-        return np.broadcast_to(raw, shape).reshape(size)
-
-    for label in ("v_leak", "v_reset"):
-        offset = values(label, 0.0)
-        if np.any(offset != 0):
-            raise GraphError(
-                f"node {name!r}: {label} must be 0 on every backend here, "
-                f"got {offset[offset != 0][0]:g}; shift the potentials"
-            )
-    tau_mem, tau_syn = np.full(size, np.inf), np.full(size, dynamics.dt_s)
-    if isinstance(node, nir.LIF):
-        tau_mem = values("tau", np.nan)
-    elif isinstance(node, nir.CubaLIF):
-        tau_mem, tau_syn = values("tau_mem", np.nan), values("tau_syn", np.nan)
-    for label, tau in (("tau_syn", tau_syn), ("tau_mem", tau_mem)):
-        if np.any(tau < dynamics.dt_s * (1 - 1e-9)):
-            raise GraphError(
-                f"node {name!r}: {label} must be at least dt = {dynamics.dt_s:g} s, "
-                f"got {tau.min():.9g} s; use a smaller dt (--dt-ms)"
-            )
-    loss_u, loss_v = _snap(UNIT * dynamics.dt_s / tau_syn), _snap(UNIT * dynamics.dt_s / tau_mem)
-    r, w_in = values("r", 1.0), values("w_in", 1.0)
-    gain_u = w_in * loss_u / UNIT if isinstance(node, nir.CubaLIF) else np.ones(size)
-    with np.errstate(invalid="ignore"):
-        leaky_gain = r * loss_v / UNIT
-    gain_v = np.where(np.isinf(tau_mem), r * dynamics.dt_s, leaky_gain)
-    gain = gain_u * gain_v
-    if not np.all((gain > 0) & np.isfinite(gain)):
-        raise GraphError(
-            f"node {name!r}: r and w_in must be positive and finite, got r={r.min():g}, "
-            f"w_in={w_in.min():g}"
-        )
-    threshold = _snap(values("v_threshold", np.nan) / gain)
-    return Population(name, shape, loss_u, loss_v, threshold, np.full(size, bias))
-
-
-def _snap(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Whole numbers where division left a rounding error of a few parts in 1e12."""
-    whole = np.rint(values)
-    return np.where(np.abs(values - whole) <= 1e-9 * np.maximum(np.abs(whole), 1), whole, values)
-
-
 def _single(nodes: dict[str, nir.NIRNode], kind: type, label: str) -> str:
     found = [name for name, node in nodes.items() if isinstance(node, kind)]
     if len(found) != 1:
         raise GraphError(f"a graph needs exactly one {label} node, got {found or 'none'}")
     return found[0]
-
-
-def _neuron_shape(node: nir.NIRNode) -> tuple[int, ...]:
-    return tuple(int(side) for side in np.shape(node.v_threshold)) or (1,)
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ LINEAR_NODES = (
     nir.Scale,
     nir.Conv2d,
     nir.SumPool2d,
+    nir.AvgPool2d,
     nir.Flatten,
 )
 
@@ -51,9 +52,11 @@ def linear_map(
             f"node {name!r}: a {type(node).__name__} needs an input of (channels, height, width), "
             f"got {in_shape}"
         )
-    if isinstance(node, nir.SumPool2d):
+    if isinstance(node, nir.SumPool2d | nir.AvgPool2d):
         rows, columns = _pair(node.kernel_size)
         kernel = np.ones((in_shape[0], 1, rows, columns))
+        if isinstance(node, nir.AvgPool2d):  # zeros of the padding count, as torch does by default
+            kernel /= rows * columns
         return _convolve(name, kernel, in_shape, node.stride, node.padding, 1, in_shape[0])
     matrix, bias, out_shape = _convolve(
         name, node.weight, in_shape, node.stride, node.padding, node.dilation, node.groups

@@ -6,7 +6,9 @@ matrix, and that connection delivers the spikes of the previous tick.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -17,15 +19,33 @@ from numpy.typing import NDArray
 
 from neurovlm.core.errors import GraphError
 from neurovlm.spiking.dynamics import Dynamics
-from neurovlm.spiking.fixed_point import LIMIT, UNIT, WEIGHT_SHIFT
 
-MAX_WEIGHT = 255  # eight bits and a sign that belongs to the whole connection
-MAX_THRESHOLD = 131071  # 17 bits
+
+class Kind(StrEnum):
+    """Which equations a population follows, see `neurovlm.spiking.fixed_point`."""
+
+    LIF = "lif"
+    LI = "li"
+    DELTA = "delta"
+    SIGMA_DELTA = "sigma-delta"
+
+
+class Feature(StrEnum):
+    """What a graph may need beyond plain LIF populations, and not every backend has."""
+
+    PER_NEURON = "parameters that differ between neurons"
+    BIAS = "a constant input"
+    INTEGRATOR = "neurons that never fire"
+    REFRACTORY = "a refractory period"
+    ADAPTATION = "an adaptive threshold"
+    DELAY = "axonal delays"
+    GRADED = "graded spikes"
+    SIGMA_DELTA = "sigma-delta neurons"
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Current-based LIF neurons of one node.
+    """Neurons of one node; the fields after ``bias`` are 0 unless said.
 
     Attributes
     ----------
@@ -35,6 +55,14 @@ class Population:
         float64 ``(n,)``, in units of weight.
     bias
         Constant added to the summed weights each tick, float64 ``(n,)``.
+    kind
+        Which equations it follows.
+    refractory
+        Ticks after a spike for which v is held at 0.
+    loss_w, step
+        Adaptive threshold: part of its rise lost per tick, in 4096ths, and the rise per spike.
+    rectified
+        Whether a sigma-delta population sends the positive part only.
     """
 
     name: str
@@ -43,11 +71,35 @@ class Population:
     loss_v: NDArray[np.float64]
     threshold: NDArray[np.float64]
     bias: NDArray[np.float64]
+    kind: Kind = Kind.LIF
+    refractory: int = 0
+    loss_w: float = 0.0
+    step: float = 0.0
+    rectified: bool = False
 
     @property
     def size(self) -> int:
         """Number of neurons."""
         return prod(self.shape)
+
+    @property
+    def graded(self) -> bool:
+        """Whether its spikes carry values."""
+        return self.kind in (Kind.DELTA, Kind.SIGMA_DELTA)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of its state variables.
+
+        ``u`` current, ``v`` potential, ``w`` rise of the threshold, ``wait`` refractory ticks left;
+        ``sigma`` sum of what arrived, ``act`` activation, ``residue`` part of it not yet sent.
+        """
+        if self.kind is Kind.DELTA:
+            return ("act", "residue")
+        if self.kind is Kind.SIGMA_DELTA:
+            return ("sigma", "act", "residue")
+        extra = ("w",) * (self.step > 0) + ("wait",) * (self.refractory > 0)
+        return ("u", "v", *extra)
 
     @property
     def du(self) -> NDArray[np.int64]:
@@ -64,15 +116,29 @@ class Population:
         """Loihi's threshold mantissa."""
         return np.rint(self.threshold).astype(np.int64)
 
+    @property
+    def dw(self) -> int:
+        """Decay of the threshold's rise: round(4096 dt / adapt_tau)."""
+        return round(self.loss_w)
+
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """Weights from one population (or the input) to another: ``matrix`` is (targets, sources)."""
+    """Weights from one population (or the input) to another.
+
+    Attributes
+    ----------
+    matrix
+        ``(targets, sources)``.
+    delay
+        int64 ``(sources,)``: axonal delay in ticks, on top of the one tick every connection takes.
+    """
 
     name: str
     source: str
     target: str
     matrix: scipy.sparse.csr_array[Any, tuple[int, int]]
+    delay: NDArray[np.int64]
 
     @property
     def synapses(self) -> int:
@@ -87,7 +153,10 @@ class Connection:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """What an engine runs. Populations come in a fixed order; ``output`` names one of them."""
+    """What an engine runs. Populations come in a fixed order; ``output`` names one of them.
+
+    ``input_bits`` is 0 for binary input spikes, else the bits of their payload.
+    """
 
     input_name: str
     input_shape: tuple[int, ...]
@@ -95,6 +164,7 @@ class Network:
     connections: tuple[Connection, ...]
     output: str
     dynamics: Dynamics
+    input_bits: int = 0
 
     @property
     def n_inputs(self) -> int:
@@ -123,91 +193,49 @@ class Network:
         known = ", ".join(p.name for p in self.populations)
         raise GraphError(f"no population {name!r}; the graph has {known}")
 
+    @cached_property
+    def needs(self) -> dict[Feature, str]:
+        """What the graph needs beyond plain LIF, and where it was first seen."""
+        found: dict[Feature, str] = {}
+        for feature, where in _features(self):
+            found.setdefault(feature, where)
+        return found
 
-def check_loihi(network: Network) -> None:
-    """Refuse what Loihi's integers cannot hold, naming the node.
+    def reach(self, source: str) -> int:
+        """Longest axonal delay behind ``source`` in ticks: how many older ticks still matter."""
+        delays = [int(c.delay.max(initial=0)) for c in self.connections if c.source == source]
+        return max(delays, default=0)
 
-    u cannot wrap when 64 * (sum of one neuron's weights of one sign in a tick) * 4096 / (du + 1)
-    stays below 2**23: the left side is the fixed point of u under that input in every tick.
-
-    Raises
-    ------
-    GraphError
-        For fractional or too large weights, biases and thresholds, a connection with both signs
-        (it would lose its lowest bit), decays out of range, and a u that could wrap.
-    """
-    for connection in network.connections:
-        _check_weights(connection)
-    for population in network.populations:
-        _check_neurons(population)
-        if not network.dynamics.allow_wrap:
-            _check_wrap(network, population)
-
-
-def _check_weights(connection: Connection) -> None:
-    weights = connection.matrix.data
-    where = f"node {connection.name!r}"
-    if not np.array_equal(weights, np.rint(weights)):
-        bad = weights[weights != np.rint(weights)][0]
-        raise GraphError(
-            f"{where}: Loihi precision needs integer weights, got {bad:g}; "
-            "scale and round them, or use --precision float64"
-        )
-    if weights.size and np.abs(weights).max() > MAX_WEIGHT:
-        raise GraphError(
-            f"{where}: Loihi weights lie in -{MAX_WEIGHT}..{MAX_WEIGHT}, "
-            f"got {weights[np.abs(weights).argmax()]:g}; scale weights and threshold down"
-        )
-    if weights.size and weights.min() < 0 < weights.max():
-        raise GraphError(
-            f"{where}: a mixed-sign matrix loses its lowest bit on Loihi; "
-            "split it into an excitatory and an inhibitory node"
-        )
+    def is_graded(self, source: str) -> bool:
+        """Whether the input or population called ``source`` sends graded spikes."""
+        if source == self.input_name:
+            return self.input_bits > 0
+        return self.population(source).graded
 
 
-def _check_neurons(population: Population) -> None:
-    where = f"node {population.name!r}"
-    for label, values in (("thresholds", population.threshold), ("biases", population.bias)):
-        if not np.array_equal(values, np.rint(values)):
-            bad = values[values != np.rint(values)][0]
-            raise GraphError(
-                f"{where}: Loihi precision needs integer {label}, got {bad:g}; "
-                "scale and round them, or use --precision float64"
-            )
-    if population.vth.min() < 0 or population.vth.max() > MAX_THRESHOLD:
-        raise GraphError(
-            f"{where}: Loihi thresholds lie in 0..{MAX_THRESHOLD}, got "
-            f"{population.vth.min()}..{population.vth.max()}"
-        )
-    for label, decay in (("tau_syn", population.du), ("tau_mem", population.dv)):
-        if decay.min() < 0 or decay.max() > UNIT - 1:
-            raise GraphError(
-                f"{where}: {label} gives a Loihi decay of {decay.min()}..{decay.max()}, "
-                f"allowed is 0..{UNIT - 1}; change {label} or dt"
-            )
-
-
-def peak_current(network: Network, population: Population) -> NDArray[np.float64]:
-    """Largest ``|u|`` in Loihi's units that any input can cause, ``(n,)``.
-
-    64 (sum of one neuron's weights of one sign, bias included) 4096 / (du + 1), the fixed point of
-    u when all of them arrive in every tick.
-    """
-    positive = np.maximum(population.bias, 0)
-    negative = np.maximum(-population.bias, 0)
-    for connection in network.connections:
-        if connection.target == population.name:
-            positive = positive + connection.matrix.maximum(0).sum(axis=1)
-            negative = negative - connection.matrix.minimum(0).sum(axis=1)
-    drive = np.maximum(positive, negative) * (1 << WEIGHT_SHIFT)
-    peak: NDArray[np.float64] = drive * UNIT / (population.du + 1)
-    return peak
-
-
-def _check_wrap(network: Network, population: Population) -> None:
-    peak = peak_current(network, population)
-    if peak.max() >= LIMIT:
-        raise GraphError(
-            f"node {population.name!r}: u could reach {peak.max():.0f} and wrap at {LIMIT}; "
-            "lower its weights or tau_syn, or build it with Dynamics(allow_wrap=True)"
-        )
+def _features(network: Network) -> Iterator[tuple[Feature, str]]:
+    if network.input_bits:
+        yield Feature.GRADED, f"node {network.input_name!r}: message_bits={network.input_bits}"
+    for p in network.populations:
+        where = f"node {p.name!r}: "
+        for label, values in (
+            ("decays", p.loss_u),
+            ("decays", p.loss_v),
+            ("thresholds", p.threshold),
+        ):
+            if np.ptp(values) != 0:
+                yield Feature.PER_NEURON, f"{where}{label} {values.min():g} to {values.max():g}"
+        if p.bias.any():
+            yield Feature.BIAS, f"{where}bias {p.bias[p.bias != 0][0]:g}"
+        if p.kind is Kind.LI:
+            yield Feature.INTEGRATOR, f"{where}a leaky integrator"
+        if p.refractory:
+            yield Feature.REFRACTORY, f"{where}refractory for {p.refractory} ticks"
+        if p.step:
+            yield Feature.ADAPTATION, f"{where}adapt_step {p.step:g}"
+        if p.graded:
+            yield Feature.SIGMA_DELTA, f"{where}encoding {p.kind}"
+            yield Feature.GRADED, f"{where}encoding {p.kind}"
+    for c in network.connections:
+        if c.delay.any():
+            yield Feature.DELAY, f"node {c.name!r}: delay of {c.delay.max()} ticks"

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurovlm.spiking.network import Network
-from neurovlm.spiking.train import SpikeTrain
+from neurovlm.core.errors import UsageError
+from neurovlm.spiking.network import Connection, Network
+from neurovlm.spiking.train import Fired, SpikeTrain
+
+SPIKES = "s"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A request to record variables of one population in every tick.
+
+    Attributes
+    ----------
+    population
+        Name of the population.
+    variables
+        ``s`` is 1 or the payload where a neuron fired; the others are state variables after the
+        tick (v after its reset), see `neurovlm.spiking.network.Population.variables`.
+    """
+
+    population: str
+    variables: tuple[str, ...]
+
+    def check(self, network: Network) -> None:
+        """Refuse a population or variable that the network does not have."""
+        known = (*network.population(self.population).variables, SPIKES)
+        for variable in self.variables:
+            if variable not in known:
+                raise UsageError(
+                    f"probe: population {self.population!r} has no variable {variable!r}; "
+                    f"it has {', '.join(known)}"
+                )
+
+
+def probe(population: str, variables: Iterable[str]) -> Probe:
+    """Ask a backend to record ``variables`` of ``population``: ``probe("D", ["v", "u", "s"])``."""
+    return Probe(population, tuple(variables))
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,16 +54,49 @@ class NetworkState:
 
     Attributes
     ----------
-    u, v
-        Per population ``(n,)``; int64 in Loihi precision, else the precision's dtype.
-    pending
-        Neurons that fired in the last tick, per population and for the input: their spikes are
-        delivered in the next tick.
+    cells
+        State variables per population and name, each ``(n,)``: int64 in Loihi precision and for
+        everything that counts ticks or graded values, else the precision's dtype.
+    recent
+        What the input and every population sent in the last ticks, newest first: one tick, and as
+        many more as their longest axonal delay.
     """
 
-    u: Mapping[str, NDArray[Any]]
-    v: Mapping[str, NDArray[Any]]
-    pending: Mapping[str, NDArray[np.int32]]
+    cells: Mapping[str, Mapping[str, NDArray[Any]]]
+    recent: Mapping[str, tuple[Fired, ...]]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Arrays by name, ready for ``np.savez``; `from_arrays` is the inverse."""
+        arrays: dict[str, NDArray[Any]] = {
+            f"cells/{population}/{name}": array
+            for population, variables in self.cells.items()
+            for name, array in variables.items()
+        }
+        for source, sent in self.recent.items():
+            for age, fired in enumerate(sent):
+                arrays[f"recent/{source}/{age}"] = fired.neuron
+                if fired.value is not None:
+                    arrays[f"payload/{source}/{age}"] = fired.value
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> NetworkState:
+        """Rebuild a state from `to_arrays`."""
+        cells: dict[str, dict[str, NDArray[Any]]] = {}
+        recent: dict[str, dict[int, Fired]] = {}
+        for key in arrays:
+            kind, _, rest = key.partition("/")
+            owner, _, last = rest.rpartition("/")
+            if kind == "cells":
+                cells.setdefault(owner, {})[last] = arrays[key]
+            elif kind == "recent":
+                payload = f"payload/{owner}/{last}"
+                value = arrays[payload] if payload in arrays else None
+                recent.setdefault(owner, {})[int(last)] = Fired(arrays[key], value)
+        ordered = {
+            source: tuple(sent[age] for age in sorted(sent)) for source, sent in recent.items()
+        }
+        return cls(cells, ordered)
 
 
 @dataclass(frozen=True)
@@ -62,19 +130,20 @@ class Trace:
         The spikes the run was fed with.
     spikes
         One train per population.
-    output
-        Name of the exported population.
     state
         State after the last tick, or None where the simulator does not give it back.
     carried
-        Spikes left over from the state the run started from, delivered in its first tick.
+        ``recent`` of the state the run started from; these spikes are delivered in its first ticks.
+    probed
+        Per probed population and variable: ``(n_ticks, n)``.
     """
 
     input: SpikeTrain
     spikes: Mapping[str, SpikeTrain]
     network: Network
     state: NetworkState | None
-    carried: Mapping[str, NDArray[np.int32]]
+    carried: Mapping[str, tuple[Fired, ...]]
+    probed: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
 
     @property
     def out(self) -> SpikeTrain:
@@ -96,16 +165,21 @@ class Trace:
 
     @property
     def connections(self) -> tuple[ConnectionCount, ...]:
-        """Counts per connection; a spike of the last tick is delivered in the run that follows."""
-        counts = []
-        for c in self.network.connections:
-            train = self.input if c.source == self.network.input_name else self.spikes[c.source]
-            last = int(np.searchsorted(train.tick, self.n_ticks - 1))
-            synops = c.fan_out[train.neuron[:last]].sum()
-            if self.n_ticks:
-                synops += c.fan_out[self.carried.get(c.source, np.empty(0, np.int32))].sum()
-            counts.append(ConnectionCount(c.name, c.source, c.target, c.synapses, int(synops)))
-        return tuple(counts)
+        """Counts per connection; a spike still on its way is delivered in the run that follows."""
+        return tuple(
+            ConnectionCount(c.name, c.source, c.target, c.synapses, self._synops(c))
+            for c in self.network.connections
+        )
+
+    def _synops(self, c: Connection) -> int:
+        train = self.input if c.source == self.network.input_name else self.spikes[c.source]
+        arrival = train.tick + c.delay[train.neuron] + 1
+        synops = c.fan_out[train.neuron[arrival < self.n_ticks]].sum()
+        for age, fired in enumerate(self.carried.get(c.source, ())):
+            arrival = c.delay[fired.neuron] - age
+            due = (arrival >= 0) & (arrival < self.n_ticks)
+            synops += c.fan_out[fired.neuron[due]].sum()
+        return int(synops)
 
     @classmethod
     def join(cls, parts: Sequence[Trace]) -> Trace:
@@ -113,4 +187,11 @@ class Trace:
         first, last = parts[0], parts[-1]
         spikes = {name: SpikeTrain.join([p.spikes[name] for p in parts]) for name in first.spikes}
         fed = SpikeTrain.join([part.input for part in parts])
-        return cls(fed, spikes, first.network, last.state, first.carried)
+        probed = {
+            population: {
+                name: np.concatenate([part.probed[population][name] for part in parts])
+                for name in variables
+            }
+            for population, variables in first.probed.items()
+        }
+        return cls(fed, spikes, first.network, last.state, first.carried, probed)

@@ -15,8 +15,35 @@ from neurovlm.core.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
+class Fired:
+    """What fired in one tick.
+
+    Attributes
+    ----------
+    neuron
+        int32 ``(k,)``, ascending.
+    value
+        int32 ``(k,)`` payloads, or None for binary spikes.
+    """
+
+    neuron: NDArray[np.int32]
+    value: NDArray[np.int32] | None = None
+
+    @classmethod
+    def of(cls, payload: NDArray[Any], *, graded: bool = False) -> Fired:
+        """From one entry per neuron, 0 where there is no spike."""
+        neuron = np.flatnonzero(payload).astype(np.int32)
+        return cls(neuron, payload[neuron].astype(np.int32) if graded else None)
+
+
+NOTHING = Fired(np.empty(0, np.int32))
+
+
+@dataclass(frozen=True, eq=False)
 class SpikeTrain:
-    """Binary spikes as (tick, neuron) pairs, sorted by tick then neuron, each pair once.
+    """Spikes as (tick, neuron) pairs, sorted by tick then neuron, each pair once.
+
+    A train is binary unless it carries values: graded spikes, one integer payload each.
 
     Attributes
     ----------
@@ -28,6 +55,8 @@ class SpikeTrain:
         Shape of the population, for example ``(2, 126, 126)`` = (polarity, row, column).
     dt_s
         Seconds per tick.
+    value
+        int32 ``(n,)``, read-only: payloads of graded spikes, none of them 0; None for binary ones.
     """
 
     tick: NDArray[np.int32]
@@ -35,16 +64,24 @@ class SpikeTrain:
     n_ticks: int
     shape: tuple[int, ...]
     dt_s: float
+    value: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tick", "neuron"):
+        for name in ("tick", "neuron", "value"):
+            if getattr(self, name) is None:
+                continue
             array = np.ascontiguousarray(getattr(self, name), dtype=np.int32).view()
             array.setflags(write=False)
             object.__setattr__(self, name, array)
-        if len(self.tick) != len(self.neuron):
+            if len(array) != len(self.tick):
+                raise UsageError(
+                    f"SpikeTrain: tick and {name} must have one length, got "
+                    f"{len(self.tick)} and {len(array)}"
+                )
+        if self.value is not None and not self.value.all():
             raise UsageError(
-                "SpikeTrain: tick and neuron must have one length, got "
-                f"{len(self.tick)} and {len(self.neuron)}"
+                f"SpikeTrain: spike {int(np.argmin(self.value != 0))} has the value 0, which is "
+                "no spike; leave it out"
             )
         if not _sound(self.tick, self.neuron, self.n_ticks, self.n_neurons):
             i = self._first_offender()
@@ -59,40 +96,68 @@ class SpikeTrain:
         """Size of the population."""
         return prod(self.shape)
 
+    @property
+    def graded(self) -> bool:
+        """Whether the spikes carry values."""
+        return self.value is not None
+
     def __len__(self) -> int:
         return len(self.tick)
 
     def dense(self) -> NDArray[np.bool_]:
-        """``(n_ticks, n_neurons)`` array of the same spikes."""
+        """``(n_ticks, n_neurons)`` array: where there is a spike."""
         raster = np.zeros((self.n_ticks, self.n_neurons), dtype=np.bool_)
         raster[self.tick, self.neuron] = True
         return raster
 
+    def dense_values(self) -> NDArray[np.int32]:
+        """``(n_ticks, n_neurons)`` payloads: 1 for a binary spike, 0 where there is none."""
+        values = np.zeros((self.n_ticks, self.n_neurons), dtype=np.int32)
+        values[self.tick, self.neuron] = 1 if self.value is None else self.value
+        return values
+
     @classmethod
     def from_dense(
-        cls, raster: NDArray[Any], *, dt_s: float, shape: tuple[int, ...] | None = None
+        cls,
+        raster: NDArray[Any],
+        *,
+        dt_s: float,
+        shape: tuple[int, ...] | None = None,
+        graded: bool = False,
     ) -> SpikeTrain:
-        """From ``(n_ticks, n_neurons)``; every non-zero entry is one spike."""
+        """From ``(n_ticks, n_neurons)``; every non-zero entry is one spike, its value if graded."""
         tick, neuron = np.nonzero(raster)
         shape = (raster.shape[1],) if shape is None else shape
-        return cls(tick.astype(np.int32), neuron.astype(np.int32), raster.shape[0], shape, dt_s)
+        value = raster[tick, neuron] if graded else None
+        return cls(
+            tick.astype(np.int32), neuron.astype(np.int32), raster.shape[0], shape, dt_s, value
+        )
 
     @classmethod
     def from_ticks(
-        cls, fired: Sequence[NDArray[np.int32]], *, dt_s: float, shape: tuple[int, ...]
+        cls, fired: Sequence[Fired], *, dt_s: float, shape: tuple[int, ...], graded: bool = False
     ) -> SpikeTrain:
-        """From one sorted array of neurons per tick."""
-        tick = np.repeat(np.arange(len(fired), dtype=np.int32), [len(f) for f in fired])
-        neuron = np.concatenate([np.empty(0, np.int32), *fired])
-        return cls(tick, neuron, len(fired), shape, dt_s)
+        """From what fired in each tick."""
+        tick = np.repeat(np.arange(len(fired), dtype=np.int32), [len(f.neuron) for f in fired])
+        none = np.empty(0, np.int32)
+        neuron = np.concatenate([none, *(f.neuron for f in fired)])
+        values = [none if f.value is None else f.value for f in fired]
+        value = np.concatenate([none, *values]) if graded else None
+        return cls(tick, neuron, len(fired), shape, dt_s, value)
+
+    def at(self, tick: int) -> Fired:
+        """What fired in one tick."""
+        first, last = np.searchsorted(self.tick, [tick, tick + 1])
+        value = None if self.value is None else self.value[first:last]
+        return Fired(self.neuron[first:last], value)
 
     def between(self, start: int, stop: int) -> SpikeTrain:
         """Ticks ``start <= tick < stop``, counted from ``start``."""
         first, last = np.searchsorted(self.tick, [start, stop])
         cut = slice(int(first), int(last))
-        return SpikeTrain(
-            self.tick[cut] - np.int32(start), self.neuron[cut], stop - start, self.shape, self.dt_s
-        )
+        value = None if self.value is None else self.value[cut]
+        tick = self.tick[cut] - np.int32(start)
+        return SpikeTrain(tick, self.neuron[cut], stop - start, self.shape, self.dt_s, value)
 
     @classmethod
     def join(cls, parts: Sequence[SpikeTrain]) -> SpikeTrain:
@@ -102,7 +167,12 @@ class SpikeTrain:
             [part.tick + np.int32(start) for part, start in zip(parts, starts, strict=False)]
         )
         neuron = np.concatenate([part.neuron for part in parts])
-        return cls(tick, neuron, int(starts[-1]), parts[0].shape, parts[0].dt_s)
+        first = parts[0]
+        values = [part.value for part in parts if part.value is not None]
+        if values and len(values) != len(parts):
+            raise UsageError("SpikeTrain.join: graded and binary trains cannot be joined")
+        value = np.concatenate(values) if values else None
+        return cls(tick, neuron, int(starts[-1]), first.shape, first.dt_s, value)
 
     def counts(self, window_ticks: int) -> NDArray[np.int64]:
         """Spikes per whole window: ``(n_ticks // window_ticks, *shape)``; the rest is left out."""
@@ -114,13 +184,24 @@ class SpikeTrain:
         return counts.reshape(n_windows, *self.shape)
 
     def differing(self, other: SpikeTrain) -> int:
-        """Number of (tick, neuron) slots in which exactly one of the two trains has a spike."""
+        """Number of (tick, neuron) slots in which the two trains do not have the same.
+
+        A spike in one train only counts once, and so does a slot with two different values.
+        """
         if (self.n_ticks, self.n_neurons) != (other.n_ticks, other.n_neurons):
             raise UsageError(
                 f"SpikeTrain.differing: {self.n_ticks} ticks x {self.n_neurons} neurons against "
                 f"{other.n_ticks} x {other.n_neurons}"
             )
-        return len(np.setxor1d(self._slots(), other._slots(), assume_unique=True))
+        mine, theirs = self._slots(), other._slots()
+        alone = len(np.setxor1d(mine, theirs, assume_unique=True))
+        if self.value is None and other.value is None:
+            return alone
+        both, i, k = np.intersect1d(mine, theirs, assume_unique=True, return_indices=True)
+        one = np.ones(len(both), np.int32)
+        a = one if self.value is None else self.value[i]
+        b = one if other.value is None else other.value[k]
+        return alone + int((a != b).sum())
 
     def _slots(self) -> NDArray[np.int64]:
         return self.tick.astype(np.int64) * self.n_neurons + self.neuron

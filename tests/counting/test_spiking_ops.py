@@ -42,7 +42,7 @@ def brute_force_synops(trace: Trace, target: str) -> int:
             trace.input if c.source == trace.network.input_name else trace.spikes[c.source]
         ).dense()
         before = np.zeros(raster.shape[1], bool)
-        before[trace.carried[c.source]] = True
+        before[trace.carried[c.source][0].neuron] = True
         for tick in range(trace.n_ticks):
             for neuron in np.flatnonzero(before):
                 total += np.count_nonzero(weights[:, neuron])

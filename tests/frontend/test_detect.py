@@ -141,7 +141,7 @@ def test_silence_gives_nothing(frontend):
     step, state = frontend.step(silence, frontend.start())
     assert not step.mask.score.any()
     assert sum(len(train) for train in step.trace.spikes.values()) == 0
-    assert not any(values.any() for values in (*state.u.values(), *state.v.values()))
+    assert not any(x.any() for cells in state.cells.values() for x in cells.values())
 
 
 def test_one_noise_event_gives_no_filter_spike():

@@ -12,7 +12,7 @@ import pytest
 from neurovlm.spiking.backends.base import get_backend
 from neurovlm.spiking.contract import layered, neurons
 from neurovlm.spiking.dynamics import Dynamics
-from neurovlm.spiking.train import SpikeTrain
+from neurovlm.spiking.train import Fired, SpikeTrain
 
 HERE = Path(__file__).parent
 
@@ -42,7 +42,7 @@ def build(graph, only=None, output="b", precision="loihi"):
 
 
 def train_of(fired, n):
-    ticks = [np.array(f, np.int32) for f in fired]
+    ticks = [Fired(np.array(f, np.int32)) for f in fired]
     return SpikeTrain.from_ticks(ticks, dt_s=1e-3, shape=(n,))
 
 

@@ -51,10 +51,11 @@ def assert_same_run(got, expected):
     assert_same_spikes(got, expected)
     assert got.connections == expected.connections
     for name in expected.spikes:
-        assert np.array_equal(got.state.u[name], expected.state.u[name])
-        assert np.array_equal(got.state.v[name], expected.state.v[name])
-    for name, pending in expected.state.pending.items():
-        assert np.array_equal(got.state.pending[name], pending)
+        assert np.array_equal(got.state.cells[name]["u"], expected.state.cells[name]["u"])
+        assert np.array_equal(got.state.cells[name]["v"], expected.state.cells[name]["v"])
+    for name, sent in expected.state.recent.items():
+        for mine, theirs in zip(got.state.recent[name], sent, strict=True):
+            assert np.array_equal(mine.neuron, theirs.neuron)
 
 
 @settings(max_examples=60)

@@ -10,17 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurovlm.spiking.fixed_point import LIMIT, step_float, step_loihi, truncate, wrap
+from neurovlm.spiking.network import Kind, Population
 
 STATES = st.integers(-LIMIT + 1, LIMIT)
 WEIGHTED = st.integers(-(1 << 17), 1 << 17)  # brings u at most one wrap outside its range
 DECAYS = st.integers(0, 4095)
 
 
+def lif(loss_u, loss_v, vth, n=1, **fields):
+    """``n`` neurons alike."""
+    full = np.ones(n)
+    return Population("n", (n,), loss_u * full, loss_v * full, vth * full, 0 * full, **fields)
+
+
 def one(u, v, a, du, dv, vth):
     """One neuron, one tick, as Python integers."""
-    arrays = [np.array([x], np.int64) for x in (u, v, a, du, dv, vth)]
-    u1, v1, s = step_loihi(*arrays[:3], du=arrays[3], dv=arrays[4], vth=arrays[5])
-    return int(u1[0]), int(v1[0]), bool(s[0])
+    cells = {"u": np.array([u]), "v": np.array([v])}
+    after, s = step_loihi(lif(du + 1, dv, vth), cells, np.array([a]))
+    return int(after["u"][0]), int(after["v"][0]), bool(s[0])
 
 
 def by_the_equations(u, v, a, du, dv, vth):
@@ -102,8 +109,8 @@ def test_any_step_follows_the_equations(u, v, a, du, dv, vth):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_float_step_keeps_its_dtype_and_resets_v_alone(dtype):
     u, v, a = (np.array(x, dtype) for x in ([1.0, 1.0], [2.0, 2.0], [0.5, 0.75]))
-    keep = np.array([0.5, 0.5], dtype)
-    u, v, s = step_float(u, v, a, keep_u=keep, keep_v=keep, vth=np.array([2.0, 2.0], dtype))
+    after, s = step_float(lif(2048, 2048, 2.0, n=2), {"u": u, "v": v}, a)
+    u, v = after["u"], after["v"]
     assert u.dtype == v.dtype == dtype
     assert u.tolist() == [1.0, 1.25]
     assert s.tolist() == [False, True]  # 1 + 1 is the threshold itself, 1 + 1.25 is above
@@ -112,10 +119,8 @@ def test_float_step_keeps_its_dtype_and_resets_v_alone(dtype):
 
 def test_leaky_integrator_closed_form():
     """v[n] = a (1 - k**(n + 1)) / (1 - k) under constant input; k = 1/2 is exact in binary."""
-    keep, steps = np.array([0.5]), 30
-    u = v = np.zeros(1)
-    for n in range(steps):
-        u, v, _ = step_float(
-            u, v, np.ones(1), keep_u=np.zeros(1), keep_v=keep, vth=np.array([np.inf])
-        )
-        assert v[0] == (1 - 0.5 ** (n + 1)) / (1 - 0.5)
+    cells = {"u": np.zeros(1), "v": np.zeros(1)}
+    for n in range(30):
+        cells, fired = step_float(lif(4096, 2048, 0.5, kind=Kind.LI), cells, np.ones(1))
+        assert not fired.any()
+        assert cells["v"][0] == (1 - 0.5 ** (n + 1)) / (1 - 0.5)

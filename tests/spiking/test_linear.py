@@ -90,12 +90,17 @@ def test_any_convolution_against_torch_or_refused(height, width, kernel, stride,
 
 
 @pytest.mark.parametrize(("size", "stride", "padding"), [(2, 2, 0), ((3, 2), (2, 1), (1, 0))])
-def test_sum_pooling_against_torch(size, stride, padding):
+def test_pooling_against_torch(size, stride, padding):
     image = integers(3, 6, 8)
-    node = nir.SumPool2d(np.array(size), np.array(stride), np.array(padding))
+    geometry = np.array(size), np.array(stride), np.array(padding)
     area = np.prod(np.broadcast_to(size, 2))
-    mean = torch.nn.functional.avg_pool2d(torch.from_numpy(image), size, stride, padding)
-    assert np.allclose(apply(node, image), mean.numpy() * area, rtol=1e-14, atol=1e-12)
+    mean = torch.nn.functional.avg_pool2d(torch.from_numpy(image), size, stride, padding).numpy()
+    summed, averaged = (
+        apply(nir.SumPool2d(*geometry), image),
+        apply(nir.AvgPool2d(*geometry), image),
+    )
+    assert np.allclose(summed, mean * area, rtol=1e-14, atol=1e-12)
+    assert np.allclose(averaged, mean, rtol=1e-14, atol=1e-12)
 
 
 def test_linear_and_affine_against_torch():
@@ -117,7 +122,15 @@ def test_flatten_is_row_major():
 
 
 def test_every_supported_node_is_compared_above():
-    compared = {nir.Conv2d, nir.SumPool2d, nir.Linear, nir.Affine, nir.Scale, nir.Flatten}
+    compared = {
+        nir.Conv2d,
+        nir.SumPool2d,
+        nir.AvgPool2d,
+        nir.Linear,
+        nir.Affine,
+        nir.Scale,
+        nir.Flatten,
+    }
     assert set(LINEAR_NODES) == compared
 
 

@@ -30,7 +30,11 @@ def single(weights, dynamics=LOIHI, *, du=4095, dv=100, vth=50):
     [
         ([[3, -2]], {}, "node 'w': a mixed-sign matrix loses its lowest bit"),
         ([[1.5]], {}, "node 'w': Loihi precision needs integer weights, got 1.5"),
-        ([[-300]], {}, r"node 'w': Loihi weights lie in -255\.\.255, got -300"),
+        (
+            [[-301]],
+            {},
+            r"node 'w': Loihi weights lie in -255\.\.255 times one power of two up to 128",
+        ),
         ([[1]], {"vth": 10.25}, r"node 'n': Loihi precision needs integer thresholds, got 10\.25"),
         ([[1]], {"vth": 131072}, r"node 'n': Loihi thresholds lie in 0\.\.131071, got 131072"),
         ([[1]], {"vth": -1}, r"node 'n': Loihi thresholds lie in 0\.\.131071, got -1"),
@@ -85,13 +89,13 @@ def test_an_accepted_graph_never_wraps(du, sign):
     graph = single(weights, du=du, dv=4095, vth=131071)
     n_ticks = 30 * 4096 // (du + 1) + 30  # to the fixed point, where |u| is largest
     state = _constant_input(graph, n_ticks)
-    assert 0.95 * LIMIT < sign * state.u["n"][0] < LIMIT
+    assert 0.95 * LIMIT < sign * state.cells["n"]["u"][0] < LIMIT
 
 
 def test_a_graph_above_the_bound_does_wrap_when_allowed():
     weights = [weights_that_sum_to(int(1.1 * highest_sum(99)))]
     graph = single(weights, Dynamics(allow_wrap=True), du=99, dv=4095, vth=131071)
-    lowest = min(_constant_input(graph, n).u["n"][0] for n in range(50, 120))
+    lowest = min(_constant_input(graph, n).cells["n"]["u"][0] for n in range(50, 120))
     assert lowest < 0
 
 

@@ -11,7 +11,7 @@ from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import PatchGrid
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.detector import change_detector, patch_lif
-from neurovlm.spiking.backends.base import Capabilities, get_backend
+from neurovlm.spiking.backends.base import EVERY_FEATURE, Capabilities, get_backend
 from neurovlm.spiking.contract import assert_same_spikes
 from neurovlm.spiking.simulate import encode_whole, simulate, window_traces
 
@@ -37,7 +37,7 @@ class AtOnce:
 
     name = "at-once"
     capabilities = Capabilities(
-        get_backend("fast").capabilities.precisions, resumes=False, per_neuron=True, bias=True
+        get_backend("fast").capabilities.precisions, EVERY_FEATURE, resumes=False
     )
 
     def run(self, graph, spikes, state=None):

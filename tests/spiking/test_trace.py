@@ -45,7 +45,7 @@ def test_spikes_carried_over_are_counted_where_they_are_delivered(runs):
     whole, first, second = runs
     for name in ("a", "slow", "input"):
         last = (first.input if name == "input" else first.spikes[name]).between(172, 173)
-        assert second.carried[name].tolist() == last.neuron.tolist()
+        assert second.carried[name][0].neuron.tolist() == last.neuron.tolist()
     parts = zip(whole.connections, first.connections, second.connections, strict=True)
     assert all(w.synops == a.synops + b.synops for w, a, b in parts)
 
@@ -58,8 +58,8 @@ def test_joined_halves_equal_the_whole(runs):
     assert joined.input.differing(whole.input) == 0
     assert (joined.populations, joined.connections) == (whole.populations, whole.connections)
     for name in ("a", "slow"):
-        assert np.array_equal(joined.state.u[name], whole.state.u[name])
-        assert np.array_equal(joined.state.v[name], whole.state.v[name])
+        assert np.array_equal(joined.state.cells[name]["u"], whole.state.cells[name]["u"])
+        assert np.array_equal(joined.state.cells[name]["v"], whole.state.cells[name]["v"])
 
 
 def test_out_is_the_exported_population(runs):

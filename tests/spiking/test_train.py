@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from neurovlm.core.errors import UsageError
-from neurovlm.spiking.train import SpikeTrain
+from neurovlm.spiking.train import Fired, SpikeTrain
 
 rasters = hnp.arrays(bool, st.tuples(st.integers(0, 12), st.integers(1, 9)))
 
@@ -62,7 +62,7 @@ def test_differing_counts_slots(a, b):
 
 
 def test_from_ticks_equals_from_dense():
-    fired = [np.array(f, np.int32) for f in ([], [0, 3], [], [2])]
+    fired = [Fired(np.array(f, np.int32)) for f in ([], [0, 3], [], [2])]
     train = SpikeTrain.from_ticks(fired, dt_s=1e-3, shape=(2, 2))
     assert train.tick.tolist() == [1, 1, 3]
     assert train.neuron.tolist() == [0, 3, 2]

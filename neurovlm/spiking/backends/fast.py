@@ -7,7 +7,7 @@ are in `loops`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -17,14 +17,21 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from neurovlm.core.errors import GraphError
-from neurovlm.spiking.backends.base import Capabilities, check_run, initial_state, state_dtype
+from neurovlm.spiking.backends.base import (
+    Capabilities,
+    OneByOne,
+    check_run,
+    initial_state,
+    state_dtype,
+)
 from neurovlm.spiking.backends.loops import LANES, SHORT, Cells, run_float, run_loihi
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.fixed_point import LIMIT, UNIT, WEIGHT_SHIFT
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.network import Network, Population, peak_current
-from neurovlm.spiking.trace import NetworkState, Trace
-from neurovlm.spiking.train import SpikeTrain
+from neurovlm.spiking.loihi import peak_current
+from neurovlm.spiking.network import Feature, Network, Population
+from neurovlm.spiking.trace import NetworkState, Probe, Trace
+from neurovlm.spiking.train import Fired, SpikeTrain
 
 _BUFFER = 1 << 20  # spikes per population recorded between two visits to Python
 
@@ -38,22 +45,32 @@ class _Program:
     place: NDArray[np.int64]
 
 
-class FastBackend:
+class FastBackend(OneByOne):
     """Compiled, resumable; identical to the reference in every precision."""
 
     name = "fast"
-    capabilities = Capabilities(frozenset(Precision), resumes=True, per_neuron=True, bias=True)
+    capabilities = Capabilities(
+        frozenset(Precision), frozenset({Feature.PER_NEURON, Feature.BIAS}), resumes=True
+    )
 
     def run(
-        self, graph: SpikingGraph, spikes: SpikeTrain, state: NetworkState | None = None
+        self,
+        graph: SpikingGraph,
+        spikes: SpikeTrain,
+        state: NetworkState | None = None,
+        *,
+        probes: Sequence[Probe] = (),
     ) -> Trace:
         """Run ``spikes.n_ticks`` ticks from ``state`` (silence by default)."""
-        network = check_run(self, graph, spikes, state)
+        network = check_run(self, graph, spikes, state, probes)
         start = initial_state(graph) if state is None else state
         program = _compile(graph)
-        u, v = (_flat(network, program, part) for part in (start.u, start.v))
+        u, v = (_flat(network, program, start, name) for name in ("u", "v"))
         pending = np.concatenate(
-            [start.pending[name] + np.int32(first) for name, first in program.starts.items()]
+            [
+                start.recent[name][0].neuron + np.int32(first)
+                for name, first in program.starts.items()
+            ]
         )
         kernel = run_loihi if graph.dynamics.precision is Precision.LOIHI else run_float
         bounds = np.searchsorted(spikes.tick, np.arange(spikes.n_ticks + 1))
@@ -74,7 +91,7 @@ class FastBackend:
             for p, part, count in zip(network.populations, parts, counts.T, strict=True)
         }
         end = _end_state(network, program, u, v, pending, graph.dynamics.precision)
-        return Trace(spikes, trains, network, end, start.pending)
+        return Trace(spikes, trains, network, end, start.recent)
 
 
 def _compile(graph: SpikingGraph) -> _Program:
@@ -176,8 +193,8 @@ def _padded(
     return array
 
 
-def _flat(network: Network, program: _Program, part: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    values = np.concatenate([part[p.name] for p in network.populations])
+def _flat(network: Network, program: _Program, state: NetworkState, name: str) -> NDArray[Any]:
+    values = np.concatenate([state.cells[p.name][name] for p in network.populations])
     like = program.cells.bias
     return _padded(values, program.place, len(like), 0, like.dtype)
 
@@ -203,7 +220,7 @@ def _end_state(
     left = {}
     for name, first in program.starts.items():
         mine = (pending >= first) & (pending < first + sizes[name])
-        left[name] = pending[mine] - np.int32(first)
+        left[name] = (Fired(pending[mine] - np.int32(first)),)
     names = [p.name for p in network.populations]
     cuts = np.cumsum([p.size for p in network.populations])[:-1]
     dtype = state_dtype(precision)
@@ -211,4 +228,4 @@ def _end_state(
         dict(zip(names, np.split(x[program.place].astype(dtype), cuts), strict=True))
         for x in (u, v)
     )
-    return NetworkState(u_of, v_of, left)
+    return NetworkState({n: {"u": u_of[n], "v": v_of[n]} for n in names}, left)

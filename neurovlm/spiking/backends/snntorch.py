@@ -8,37 +8,42 @@ equations, with ``alpha = 1 - loss_u / 4096``. Its default, the delayed reset, g
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurovlm.core.optional import require
-from neurovlm.spiking.backends.base import Capabilities, check_run, initial_state
+from neurovlm.spiking.backends.base import Capabilities, OneByOne, check_run, initial_state
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.fixed_point import UNIT
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.network import Connection, Network, Population
-from neurovlm.spiking.trace import NetworkState, Trace
-from neurovlm.spiking.train import SpikeTrain
+from neurovlm.spiking.network import Connection, Feature, Network, Population
+from neurovlm.spiking.trace import NetworkState, Probe, Trace
+from neurovlm.spiking.train import Fired, SpikeTrain
 
 
-class SnnTorchBackend:
+class SnnTorchBackend(OneByOne):
     """Runs a graph on snnTorch neurons; floating point only."""
 
     name = "snntorch"
     capabilities = Capabilities(
         frozenset({Precision.FLOAT32, Precision.FLOAT64}),
+        frozenset({Feature.PER_NEURON, Feature.BIAS}),
         resumes=True,
-        per_neuron=True,
-        bias=True,
     )
 
     def run(
-        self, graph: SpikingGraph, spikes: SpikeTrain, state: NetworkState | None = None
+        self,
+        graph: SpikingGraph,
+        spikes: SpikeTrain,
+        state: NetworkState | None = None,
+        *,
+        probes: Sequence[Probe] = (),
     ) -> Trace:
         """Run ``spikes.n_ticks`` ticks from ``state`` (silence by default)."""
-        network = check_run(self, graph, spikes, state)
+        network = check_run(self, graph, spikes, state, probes)
         require("snntorch", "the snntorch backend")
         import torch
 
@@ -47,12 +52,14 @@ class SnnTorchBackend:
         cells = {p.name: _cell(p, dtype) for p in network.populations}
         weights = [_weights(c, dtype) for c in network.connections]
         biases = {p.name: torch.tensor(p.bias, dtype=dtype) for p in network.populations}
-        syn = {name: torch.tensor(u, dtype=dtype) for name, u in start.u.items()}
-        mem = {name: torch.tensor(v, dtype=dtype) for name, v in start.v.items()}
+        syn = {name: torch.tensor(c["u"], dtype=dtype) for name, c in start.cells.items()}
+        mem = {name: torch.tensor(c["v"], dtype=dtype) for name, c in start.cells.items()}
         sizes = {network.input_name: network.n_inputs}
         sizes |= {p.name: p.size for p in network.populations}
-        last = {name: _column(start.pending[name], size, dtype) for name, size in sizes.items()}
-        fired: dict[str, list[NDArray[np.int32]]] = {p.name: [] for p in network.populations}
+        last = {
+            name: _column(start.recent[name][0].neuron, size, dtype) for name, size in sizes.items()
+        }
+        fired: dict[str, list[Fired]] = {p.name: [] for p in network.populations}
         bounds = np.searchsorted(spikes.tick, np.arange(spikes.n_ticks + 1))
         with torch.no_grad():
             for tick in range(spikes.n_ticks):
@@ -65,12 +72,12 @@ class SnnTorchBackend:
                 for name, cell in cells.items():
                     spike, syn[name], mem[name] = cell(arriving[name], syn[name], mem[name])
                     last[name] = spike.to(dtype)
-                    fired[name].append(spike.nonzero().ravel().numpy().astype(np.int32))
+                    fired[name].append(Fired.of(spike.numpy()))
         trains = {
             p.name: SpikeTrain.from_ticks(fired[p.name], dt_s=spikes.dt_s, shape=p.shape)
             for p in network.populations
         }
-        return Trace(spikes, trains, network, _state(network, syn, mem, last), start.pending)
+        return Trace(spikes, trains, network, _state(network, syn, mem, last), start.recent)
 
 
 def _cell(p: Population, dtype: Any) -> Any:
@@ -109,9 +116,7 @@ def _column(neurons: NDArray[np.int32], size: int, dtype: Any) -> Any:
 
 
 def _state(network: Network, syn: Any, mem: Any, last: Any) -> NetworkState:
-    pending = {
-        name: column.nonzero().ravel().numpy().astype(np.int32) for name, column in last.items()
-    }
+    recent = {name: (Fired.of(column.numpy()),) for name, column in last.items()}
     names = [p.name for p in network.populations]
-    u, v = ({name: part[name].numpy().copy() for name in names} for part in (syn, mem))
-    return NetworkState(u, v, pending)
+    cells = {name: {"u": syn[name].numpy().copy(), "v": mem[name].numpy().copy()} for name in names}
+    return NetworkState(cells, recent)

@@ -27,9 +27,7 @@ class Limited:
     """A backend that can do next to nothing."""
 
     name = "limited"
-    capabilities = Capabilities(
-        frozenset({Precision.LOIHI}), resumes=False, per_neuron=False, bias=False
-    )
+    capabilities = Capabilities(frozenset({Precision.LOIHI}), frozenset(), resumes=False)
 
 
 def graph_of(cells=None, **options):
@@ -79,10 +77,12 @@ def test_state_bias_and_mixed_neurons_need_the_capability():
     assert "cannot start from a state" in refused(graph, state=initial_state(graph))
     cells = neurons(3, du=4095, dv=100, vth=5)
     cells.v_threshold = np.array([5.0, 5.0, 6.0])
-    assert "node 'n' has decays or thresholds that differ" in refused(graph_of(cells))
+    assert "node 'n': thresholds 5 to 6: it cannot honour parameters that differ" in refused(
+        graph_of(cells)
+    )
     nodes = {**graph.nir.nodes, "w": nir.Affine(np.eye(3), np.array([0.0, 2.0, 0.0]))}
     biased = SpikingGraph(nir.NIRGraph(nodes, graph.nir.edges))
-    assert "node 'n' has a bias of 2" in refused(biased)
+    assert "node 'n': bias 2: it cannot honour a constant input; use fast" in refused(biased)
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_state_bias_and_mixed_neurons_need_the_capability():
 )
 def test_initial_state_is_silence_in_the_precisions_dtype(precision, dtype):
     state = initial_state(graph_of(dynamics=Dynamics(precision=precision)))
-    for values in (state.u["n"], state.v["n"]):
+    for values in (state.cells["n"]["u"], state.cells["n"]["v"]):
         assert values.dtype == dtype
         assert not values.any()
-    assert all(len(pending) == 0 for pending in state.pending.values())
-    assert set(state.pending) == {"input", "n"}
+    assert all(len(sent) == 1 and not len(sent[0].neuron) for sent in state.recent.values())
+    assert set(state.recent) == {"input", "n"}

@@ -220,13 +220,13 @@ def test_no_ticks_give_empty_trains():
 
 def test_decays_that_differ_between_neurons_are_refused():
     graph = _one_population(_neurons(3, np.array([1024, 1024, 512]), 1024, 100))
-    with pytest.raises(GraphError, match=r"'lava': node 'cells' has decays or th"):
+    with pytest.raises(GraphError, match=r"'lava': node 'cells': decays 512 to 1024"):
         LavaBackend().run(graph, _silence(10))
 
 
 def test_bias_is_refused():
     graph = _one_population(_neurons(3, 1024, 1024, 100), bias=np.array([0.0, 7.0, 0.0]))
-    with pytest.raises(GraphError, match=r"'lava': node 'cells' has a bias of 7"):
+    with pytest.raises(GraphError, match=r"'lava': node 'cells': bias 7"):
         LavaBackend().run(graph, _silence(10))
 
 

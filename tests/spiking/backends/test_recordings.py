@@ -48,8 +48,8 @@ def assert_agree(name, other, graph, spikes):
     assert_same_spikes(got, expected)
     assert got.connections == expected.connections
     for p in expected.spikes:
-        assert np.array_equal(got.state.u[p], expected.state.u[p])
-        assert np.array_equal(got.state.v[p], expected.state.v[p])
+        assert np.array_equal(got.state.cells[p]["u"], expected.state.cells[p]["u"])
+        assert np.array_equal(got.state.cells[p]["v"], expected.state.cells[p]["v"])
 
 
 def test_the_list_names_every_recording(data_dir):

@@ -20,7 +20,7 @@ def test_states_equal_the_references(precision):
     assert_same_spikes(got, expected)
     for name in expected.spikes:
         for field in ("u", "v"):
-            mine, theirs = getattr(got.state, field)[name], getattr(expected.state, field)[name]
+            mine, theirs = got.state.cells[name][field], expected.state.cells[name][field]
             assert mine.dtype == theirs.dtype
             assert np.array_equal(mine, theirs)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from neurovlm.core.errors import BackendError, MissingComponentError, UsageError
 from neurovlm.core.optional import require
-from neurovlm.spiking.backends.base import Capabilities, check_run
+from neurovlm.spiking.backends.base import Capabilities, OneByOne, check_run
 from neurovlm.spiking.backends.lava.job import (
     ERROR_FILE,
     SPIKE_FILE,
@@ -27,7 +28,7 @@ from neurovlm.spiking.backends.lava.job import (
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.graph import SpikingGraph
 from neurovlm.spiking.network import Network
-from neurovlm.spiking.trace import NetworkState, Trace
+from neurovlm.spiking.trace import NetworkState, Probe, Trace
 from neurovlm.spiking.train import SpikeTrain
 
 _CHILD = "neurovlm.spiking.backends.lava.child"
@@ -38,7 +39,7 @@ _GRACE_S = 10.0  # between SIGTERM, which removes shared memory, and SIGKILL, wh
 _TAIL_LINES = 40
 
 
-class LavaBackend:
+class LavaBackend(OneByOne):
     """lava-nc 0.10.0 on this machine's CPU.
 
     Loihi precision uses Lava's bit-accurate models (tag ``fixed_pt``), float64 its floating-point
@@ -59,10 +60,7 @@ class LavaBackend:
 
     name = "lava"
     capabilities = Capabilities(
-        frozenset({Precision.LOIHI, Precision.FLOAT64}),
-        resumes=False,
-        per_neuron=False,
-        bias=False,
+        frozenset({Precision.LOIHI, Precision.FLOAT64}), frozenset(), resumes=False
     )
 
     def __init__(
@@ -80,7 +78,12 @@ class LavaBackend:
         self._timeout_s = timeout_s
 
     def run(
-        self, graph: SpikingGraph, spikes: SpikeTrain, state: NetworkState | None = None
+        self,
+        graph: SpikingGraph,
+        spikes: SpikeTrain,
+        state: NetworkState | None = None,
+        *,
+        probes: Sequence[Probe] = (),
     ) -> Trace:
         """Run ``spikes.n_ticks`` ticks from silence; the trace carries no state.
 
@@ -93,7 +96,7 @@ class LavaBackend:
         BackendError
             When Lava fails or exceeds the time limit; nothing of it is left running.
         """
-        network = check_run(self, graph, spikes, state)
+        network = check_run(self, graph, spikes, state, probes)
         _check_installed(self._run_config)
         if spikes.n_ticks == 0:
             silent = np.empty(0, np.int32)
