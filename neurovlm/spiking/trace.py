@@ -91,7 +91,7 @@ class NetworkState:
                 cells.setdefault(owner, {})[last] = arrays[key]
             elif kind == "recent":
                 payload = f"payload/{owner}/{last}"
-                value = arrays[payload] if payload in arrays else None
+                value = arrays.get(payload)
                 recent.setdefault(owner, {})[int(last)] = Fired(arrays[key], value)
         ordered = {
             source: tuple(sent[age] for age in sorted(sent)) for source, sent in recent.items()
