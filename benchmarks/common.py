@@ -6,8 +6,9 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,40 @@ from rich.table import Table
 
 def in_turn(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Median seconds of each call, one after the other in every round."""
-    times: dict[str, list[float]] = {name: [] for name in work}
+    clocked = {name: partial(seconds_of, call) for name, call in work.items()}
+    return {name: statistics.median(each) for name, each in take_turns(clocked, rounds).items()}
+
+
+def take_turns(work: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """What each call returns in every round; in a round each is called once, in this order."""
+    values: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds):
         for name, call in work.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+            values[name].append(call())
+    return values
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """Median over the rounds of theirs / ours: what slows a whole round cancels."""
+    return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+
+
+def seconds_of(
+    call: Callable[[], Any], times: int = 1, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Mean seconds of ``times`` calls."""
+    start = clock()
+    for _ in range(times):
+        call()
+    return (clock() - start) / times
 
 
 def show(title: str, rows: Sequence[dict[str, Any]], console: Console) -> None:
-    """Print rows that share their keys as a table."""
+    """Print rows that share their keys as a table; columns of numbers stand to the right."""
     table = Table(title=title, title_justify="left")
-    for column, value in rows[0].items():
-        table.add_column(column, justify="left" if isinstance(value, str) else "right")
+    for column in rows[0]:
+        words = any(isinstance(row[column], str) for row in rows)
+        table.add_column(column, justify="left" if words else "right")
     for row in rows:
         table.add_row(*map(_cell, row.values()))
     console.print(table)
@@ -50,8 +71,15 @@ def machine(packages: Sequence[str]) -> dict[str, str]:
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
-        **{package: version(package) for package in packages},
+        **{package: _version(package) for package in packages},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _processor() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -16,15 +17,19 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.environment import NotInstalledError
 from benchmarks.peers.task import Peer, Raster, Task
+from neurovlm.spiking.dynamics import Precision
 
-COUNTS = "counts; TimedArray"
-PIXELS = "events; SpikeGeneratorGroup, pixels"
-PATCHES = "events; SpikeGeneratorGroup, patches"
+COUNTS = "C++ standalone, TimedArray"
+PIXELS = "C++ standalone, SpikeGeneratorGroup of pixels"
+PATCHES = "C++ standalone, SpikeGeneratorGroup of patches"
 
 
 def brian_peer(task: Task, form: str, folder: Path) -> Peer:
     """Build the program in ``folder`` (10 s and more) and run it from there."""
+    if shutil.which("g++") is None or shutil.which("make") is None:
+        raise NotInstalledError("Brian2 standalone needs g++ and make; install them")
     import brian2 as b2
 
     b2.set_device("cpp_standalone", build_on_run=False)
@@ -41,9 +46,10 @@ def brian_peer(task: Task, form: str, folder: Path) -> Peer:
     b2.set_device("runtime")
     return Peer(
         "Brian2",
-        f"{form}; C++ standalone",
+        form,
         partial(_seconds, folder, task.n_ticks),
         partial(_raster, folder, tick_file, neuron_file, task),
+        Precision.FLOAT64,
         clock="processor",
     )
 
@@ -55,7 +61,13 @@ def _neurons(b2: Any, task: Task, arriving: str, after: str, **names: Any) -> An
         "u : 1\nv : 1\nx : 1",
         threshold="v > vth",
         reset="v = 0",
-        namespace={"ku": task.keep_u, "kv": task.keep_v, "w": task.weight, "vth": task.vth, **names},
+        namespace={
+            "ku": task.keep_u,
+            "kv": task.keep_v,
+            "w": task.weight,
+            "vth": task.vth,
+            **names,
+        },
     )
     group.run_regularly(f"u = ku * u + w * {arriving}\nv = kv * v + u{after}", when="groups")
     return group

@@ -21,18 +21,22 @@ from types import TracebackType
 import numpy as np
 
 from benchmarks.peers.task import Peer, Raster, Task
+from neurovlm.spiking.dynamics import Precision
 
 HERE = Path(__file__).parent
 FOLDER = Path("build/peers")
 PEERS = {
-    "SpikingJelly": "counts; CUBALIFNode, multi-step",
-    "Sinabs": "counts; LIF, whole sequence",
+    "SpikingJelly": "CUBALIFNode, multi-step",
+    "Sinabs": "LIF, whole sequence",
 }
-_REQUIREMENTS = ((HERE / "requirements.txt", ()), (HERE / "requirements_no_deps.txt", ("--no-deps",)))
+_REQUIREMENTS = (
+    (HERE / "requirements.txt", ()),
+    (HERE / "requirements_no_deps.txt", ("--no-deps",)),
+)
 _STAMP = "installed"
 
 
-class NotInstalled(Exception):
+class NotInstalledError(Exception):
     """A peer that cannot be run here; the message says why and what to do."""
 
 
@@ -46,7 +50,7 @@ def build(folder: Path = FOLDER) -> Path:
 
     Raises
     ------
-    NotInstalled
+    NotInstalledError
         When pip fails, for example without a network.
     """
     python, stamp = python_of(folder), folder / _STAMP
@@ -62,7 +66,7 @@ def build(folder: Path = FOLDER) -> Path:
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
             reason = lines[-1] if lines else f"pip ended with {done.returncode}"
-            raise NotInstalled(
+            raise NotInstalledError(
                 f"{folder}: {path.name} could not be installed ({reason}); check the network, "
                 "then run python -m benchmarks.peers.environment"
             )
@@ -119,7 +123,7 @@ class Worker:
             fired: Raster = np.load(out)
             return fired
 
-        return Peer(name, PEERS[name], seconds, raster)
+        return Peer(name, PEERS[name], seconds, raster, Precision.FLOAT32)
 
     def _ask(self, peer: str, task: Path, out: Path | None) -> float:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -129,7 +133,7 @@ class Worker:
         line = self._process.stdout.readline()
         answer = json.loads(line) if line else {"error": "its process ended"}
         if "error" in answer:
-            raise NotInstalled(f"{peer}: {answer['error']}")
+            raise NotInstalledError(f"{peer}: {answer['error']}")
         return float(answer["seconds"])
 
 
@@ -139,7 +143,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     try:
         print(build(folder))
-    except NotInstalled as error:
+    except NotInstalledError as error:
         sys.exit(str(error))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 
 from neurovlm.core.grid import PatchGrid
 from neurovlm.events.stream import EventStream
+from neurovlm.frontend.detector import patch_lif
+from neurovlm.spiking.backends.base import get_backend
+from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.encoding import grid_for
-from neurovlm.spiking.fixed_point import UNIT, step_loihi
+from neurovlm.spiking.fixed_point import UNIT
 from neurovlm.spiking.graph import SpikingGraph
+from neurovlm.spiking.train import SpikeTrain
 
 Raster = NDArray[np.bool_]  # (n_ticks, n_neurons)
 
@@ -41,8 +45,6 @@ class Task:
         Loihi integers.
     dt_s
         Seconds per tick.
-    n_events
-        Events of the stream, those outside the grid included.
     """
 
     counts: NDArray[np.int32]
@@ -55,7 +57,6 @@ class Task:
     vth: int
     weight: int
     dt_s: float
-    n_events: int
 
     @property
     def n_ticks(self) -> int:
@@ -93,6 +94,8 @@ class Peer:
         Runs once; seconds per tick without start-up, compilation and preparation of the input.
     raster
         Output spikes of a run, for the comparison.
+    precision
+        Its arithmetic.
     clock
         What ``seconds`` reads: the ``"wall"`` clock, or ``"processor"`` time where the simulator
         measures itself that way.
@@ -102,6 +105,7 @@ class Peer:
     form: str
     seconds: Callable[[], float]
     raster: Callable[[], Raster]
+    precision: Precision
     clock: Literal["wall", "processor"] = "wall"
 
 
@@ -134,7 +138,6 @@ def task_from(graph: SpikingGraph, stream: EventStream, n_ticks: int) -> Task:
         int(population.vth[0]),
         int(connection.matrix.data[0]),
         graph.dynamics.dt_s,
-        len(events),
     )
 
 
@@ -144,30 +147,23 @@ def _patch_of(grid: PatchGrid) -> NDArray[np.int32]:
     return np.concatenate([one, one])
 
 
-def expected(task: Task) -> Raster:
-    """What Loihi's integers say: the step function of the specification, tick by tick."""
-    n = task.counts.shape[1]
-    u, v = np.zeros((2, n), np.int64)
-    du, dv, vth = (np.full(n, value, np.int64) for value in (task.du, task.dv, task.vth))
-    raster = np.zeros(task.counts.shape, np.bool_)
-    for tick, arriving in enumerate(task.delayed().astype(np.int64) * task.weight):
-        u, v, raster[tick] = step_loihi(u, v, arriving, du=du, dv=dv, vth=vth)
-    return raster
+def counts_train(task: Task) -> SpikeTrain:
+    """Patch counts as graded spikes."""
+    tick, neuron = (index.astype(np.int32) for index in np.nonzero(task.counts))
+    shape = patch_lif(counts=True).network.input_shape
+    value = task.counts[tick, neuron]
+    return SpikeTrain(tick, neuron, task.n_ticks, shape, task.dt_s, value)
+
+
+def expected(task: Task, precision: Precision) -> Raster:
+    """What the reference engine gives."""
+    graph = patch_lif(counts=True, precision=precision)
+    trace = get_backend("reference").run(graph, counts_train(task))
+    return trace.spikes[graph.network.output].dense()
 
 
 def cut(task: Task, n_ticks: int) -> Task:
     """The first ``n_ticks`` ticks of a task."""
     last = int(np.searchsorted(task.pixel_tick, n_ticks))
-    return Task(
-        task.counts[:n_ticks],
-        task.pixel_tick[:last],
-        task.pixel[:last],
-        task.pixel_count[:last],
-        task.patch_of,
-        task.du,
-        task.dv,
-        task.vth,
-        task.weight,
-        task.dt_s,
-        round(task.n_events * n_ticks / task.n_ticks),
-    )
+    parts = {name: getattr(task, name)[:last] for name in ("pixel_tick", "pixel", "pixel_count")}
+    return replace(task, counts=task.counts[:n_ticks], **parts)

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 
 from benchmarks.peers.task import Peer, Raster, Task
+from neurovlm.spiking.dynamics import Precision
+
+SNNTORCH, NORSE = "Synaptic, loop over ticks", "LIF, whole sequence"
 
 
 def snntorch_peer(task: Task) -> Peer:
@@ -35,7 +38,7 @@ def snntorch_peer(task: Task) -> Peer:
             fired.append(spikes)
         return torch.stack(fired)
 
-    return _peer("snnTorch", "counts; Synaptic, loop over ticks", run, _drive(task))
+    return _peer("snnTorch", SNNTORCH, run, _drive(task))
 
 
 def norse_peer(task: Task) -> Peer:
@@ -59,7 +62,7 @@ def norse_peer(task: Task) -> Peer:
         spikes: torch.Tensor = lif(drive)[0]
         return spikes
 
-    return _peer("Norse", "counts; LIF, whole sequence", run, _drive(task))
+    return _peer("Norse", NORSE, run, _drive(task))
 
 
 def _drive(task: Task) -> torch.Tensor:
@@ -81,4 +84,4 @@ def _peer(name: str, form: str, run: Callable[[Any], Any], drive: torch.Tensor) 
         fired: Raster = spikes().numpy() > 0
         return fired
 
-    return Peer(name, form, seconds, raster)
+    return Peer(name, form, seconds, raster, Precision.FLOAT32)

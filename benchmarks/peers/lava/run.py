@@ -6,6 +6,7 @@ over the ticks between is the time per tick without start, compilation and stop.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -19,7 +20,9 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
+from benchmarks.peers.environment import NotInstalledError
 from benchmarks.peers.task import Peer, Raster, Task
+from neurovlm.spiking.dynamics import Precision
 
 WARM_UP = 100  # ticks before the clock is read
 _START_S, _TICK_S = 120.0, 0.05  # time limit of a child
@@ -36,8 +39,8 @@ class Form:
     @property
     def words(self) -> str:
         """For the table."""
-        sent = "graded pixel counts" if self.pixels else "counts"
-        return f"{sent}; {self.connection}, fixed point"
+        sent = "pixel" if self.pixels else "patch"
+        return f"fixed point, {self.connection}, graded {sent} counts"
 
 
 SPARSE_PIXELS = Form("Sparse", True)
@@ -47,7 +50,8 @@ DENSE_COUNTS = Form("Dense", False)
 
 def lava_peer(task: Task, form: Form) -> Peer:
     """Lava on a task; every run is a child process of its own."""
-    return Peer("Lava", form.words, partial(_seconds, task, form), partial(_raster, task, form))
+    seconds, raster = partial(_seconds, task, form), partial(_raster, task, form)
+    return Peer("Lava", form.words, seconds, raster, Precision.LOIHI)
 
 
 def _seconds(task: Task, form: Form) -> float:
@@ -71,9 +75,15 @@ def run_child(task: Task, form: Form, folder: Path) -> None:
 
     Raises
     ------
+    NotInstalledError
+        Without lava-nc.
     RuntimeError
         When the child fails or exceeds its time limit: a Lava worker that raises says nothing.
     """
+    if importlib.util.find_spec("lava") is None:
+        raise NotInstalledError(
+            "lava-nc is missing: pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
+        )
     _write(task, form, folder)
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.peers.lava.child", str(folder)],

@@ -1,0 +1,81 @@
+"""The same spikes first: every engine against the reference, on real and procedural streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.spiking_streams import encode, recordings
+from neurovlm.core.errors import GraphError, MissingComponentError
+from neurovlm.events.stream import EventStream
+from neurovlm.frontend.detector import GRAPHS
+from neurovlm.frontend.named import graph_by_name
+from neurovlm.spiking.backends.base import BACKENDS, get_backend
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Ticks compared per recording (None: all), by kind of engine."""
+
+    loihi: int | None
+    floating: int
+    brian2: int
+
+
+def compare(folder: Path | None, amount: Amount, console: Console) -> list[dict[str, Any]]:
+    """Differing spikes per recording, graph, engine and precision."""
+    rows = []
+    for name, stream in recordings(folder):
+        console.log(name)
+        for graph in GRAPHS:
+            for precision, engines, n_ticks in (
+                ("loihi", ("fast", "lava"), amount.loihi),
+                ("float64", ("snntorch", "norse"), amount.floating),
+                ("float32", ("snntorch", "norse"), amount.floating),
+                ("float64", ("brian2",), amount.brian2),
+            ):
+                known = [engine for engine in engines if engine in BACKENDS]
+                rows += _differing(name, graph, stream, precision, known, n_ticks)
+    return rows
+
+
+def _differing(
+    name: str,
+    graph_name: str,
+    stream: EventStream,
+    precision: str,
+    engines: Sequence[str],
+    n_ticks: int | None,
+) -> list[dict[str, Any]]:
+    graph = graph_by_name(graph_name, precision)
+    spikes = encode(graph, stream, n_ticks)
+    expected = get_backend("reference").run(graph, spikes).spikes
+    rows = []
+    for engine in engines:
+        row: dict[str, Any] = {
+            "recording": name,
+            "graph": graph_name,
+            "engine": engine,
+            "precision": precision,
+            "ticks": spikes.n_ticks,
+            "input": len(spikes),
+            "spikes": sum(map(len, expected.values())),
+        }
+        try:
+            got = get_backend(engine).run(graph, spikes).spikes
+        except (GraphError, MissingComponentError) as error:
+            rows.append(row | {"differing": None, "where": f"not run: {error}"})
+            continue
+        differing = {p: got[p].differing(train) for p, train in expected.items()}
+        where = ", ".join(f"{p} {n}" for p, n in differing.items() if n)
+        rows.append(row | {"differing": sum(differing.values()), "where": where})
+    return rows
+
+
+def n_differing(rows: Sequence[dict[str, Any]]) -> int:
+    """Sum over recordings, graphs and engines."""
+    return sum(row["differing"] or 0 for row in rows)

@@ -1,0 +1,47 @@
+"""The one place where the benchmark calls what it measures, through public functions only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from numpy.typing import NDArray
+
+from benchmarks.common import seconds_of
+from benchmarks.peers.task import Task, counts_train
+from neurovlm.events.stream import EventStream
+from neurovlm.frontend.detector import patch_lif
+from neurovlm.spiking.backends.base import get_backend
+from neurovlm.spiking.graph import SpikingGraph
+
+CLOCKS: dict[str, Callable[[], float]] = {
+    "wall": time.perf_counter,
+    "processor": time.process_time,
+}
+REPEATS = 5  # calls per turn: one takes a few milliseconds
+
+
+def counts_run(task: Task) -> Callable[[], Any]:
+    """Patch counts to spikes."""
+    return partial(get_backend("fast").run, patch_lif(counts=True), counts_train(task))
+
+
+def events_run(graph: SpikingGraph, events: EventStream) -> Callable[[], Any]:
+    """Events to spikes of every population."""
+    from neurovlm.spiking.backends.fast import run_events
+
+    return partial(run_events, graph, events)
+
+
+def binning_run(events: EventStream, dt_us: int) -> Callable[[], NDArray[Any]]:
+    """Events to counts per patch and tick."""
+    from neurovlm.spiking.encoding import patch_counts
+
+    return partial(patch_counts, events, dt_us=dt_us)
+
+
+def per_tick(run: Callable[[], Any], n_ticks: int, clock: str, times: int = REPEATS) -> float:
+    """Mean seconds per tick of ``times`` runs."""
+    return seconds_of(run, times, CLOCKS[clock]) / n_ticks

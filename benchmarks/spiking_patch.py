@@ -1,0 +1,164 @@
+"""`patch-lif` beside its peers: counts -> spikes and events -> spikes, interleaved rounds."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks import spiking_ours as ours
+from benchmarks.common import ratio, take_turns
+from benchmarks.peers.brian import COUNTS, PATCHES, PIXELS, brian_peer
+from benchmarks.peers.environment import PEERS, NotInstalledError, Worker
+from benchmarks.peers.lava.run import DENSE_COUNTS, SPARSE_COUNTS, SPARSE_PIXELS, lava_peer
+from benchmarks.peers.task import Peer, Raster, Task, cut, expected, task_from
+from benchmarks.peers.torch_peers import NORSE, SNNTORCH, norse_peer, snntorch_peer
+from neurovlm.core.errors import NeurovlmError
+from neurovlm.events.stream import EventStream
+from neurovlm.frontend.detector import patch_lif
+from neurovlm.spiking.dynamics import Precision
+
+TORCH_PEERS = ("snnTorch", "Norse", "SpikingJelly", "Sinabs")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A peer that may or may not run here. ``work`` is what goes in: counts or events."""
+
+    work: str
+    name: str
+    form: str
+    make: Callable[[Task], Peer]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate after its first run; without a peer, ``reason`` says why.
+
+    ``differing`` counts (tick, neuron) slots against the same equations in the peer's own
+    arithmetic, ``differing_loihi`` against Loihi's integers.
+    """
+
+    candidate: Candidate
+    peer: Peer | None = None
+    reason: str = ""
+    spikes: int = 0
+    differing: int = 0
+    differing_loihi: int = 0
+
+
+def attempt(candidate: Candidate, task: Task) -> Tried:
+    """Prepare a peer and run it once; one that is not installed is told, not dropped."""
+    try:
+        peer = candidate.make(task)
+        raster: Raster = peer.raster()
+    except (ImportError, NotInstalledError, NeurovlmError) as error:
+        return Tried(candidate, reason=" ".join(str(error).split()))
+    own, loihi = (
+        int(np.count_nonzero(raster != expected(task, precision)))
+        for precision in (peer.precision, Precision.LOIHI)
+    )
+    return Tried(candidate, peer, "", int(raster.sum()), own, loihi)
+
+
+def candidates(stack: ExitStack, environment: Path, *, lava: bool) -> Iterator[Candidate]:
+    """Every peer in every form; ``stack`` ends the worker and removes Brian2's programs."""
+    for work, form in (("events", PIXELS), ("patch events", PATCHES), ("counts", COUNTS)):
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="peer-brian2-")))
+        yield Candidate(work, "Brian2", form, partial(brian_peer, form=form, folder=scratch))
+    yield Candidate("counts", "snnTorch", SNNTORCH, snntorch_peer)
+    yield Candidate("counts", "Norse", NORSE, norse_peer)
+    yield from _second_environment(stack, environment)
+    for work, lava_form in (
+        ("events", SPARSE_PIXELS),
+        ("counts", SPARSE_COUNTS),
+        ("counts", DENSE_COUNTS),
+    ):
+        if lava:
+            yield Candidate(work, "Lava", lava_form.words, partial(lava_peer, form=lava_form))
+
+
+def _second_environment(stack: ExitStack, folder: Path) -> Iterator[Candidate]:
+    try:
+        worker = stack.enter_context(Worker(folder))
+    except NotInstalledError as error:
+        reason = str(error)
+
+        def missing(task: Task) -> Peer:
+            raise NotInstalledError(reason)
+
+        for name, form in PEERS.items():
+            yield Candidate("counts", name, form, missing)
+    else:
+        for name, form in PEERS.items():
+            yield Candidate("counts", name, form, partial(worker.peer, name))
+
+
+def patch_rows(
+    name: str,
+    stream: EventStream,
+    *,
+    n_ticks: int,
+    lava_ticks: int,
+    rounds: int,
+    environment: Path,
+    console: Console,
+) -> list[dict[str, Any]]:
+    """Every peer on the first ``n_ticks`` ticks; Lava on the first ``lava_ticks``, 0 for none."""
+    graph = patch_lif()
+    task = task_from(graph, stream, n_ticks)
+    t0_us = int(stream.t[0])
+    events = stream.between(t0_us, t0_us + n_ticks * graph.dynamics.dt_us)
+    with ExitStack() as stack:
+        tried = []
+        for candidate in candidates(stack, environment, lava=lava_ticks > 0):
+            console.log(f"{name}: {candidate.name}, {candidate.form}")
+            given = cut(task, lava_ticks) if candidate.name == "Lava" else task
+            tried.append(attempt(candidate, given))
+        work: dict[Any, Callable[[], float]] = {
+            (kind, clock): partial(ours.per_tick, run, n_ticks, clock)
+            for kind, run in (
+                ("counts", ours.counts_run(task)),
+                ("events", ours.events_run(graph, events)),
+            )
+            for clock in ours.CLOCKS
+        }
+        for kind, _ in list(work):
+            work[kind, "wall"]()  # compile
+        work |= {one.candidate: one.peer.seconds for one in tried if one.peer is not None}
+        times = take_turns(work, rounds)
+    return [_row(name, one, times, task.dt_s) for one in tried]
+
+
+def _row(stream: str, one: Tried, times: dict[Any, list[float]], dt_s: float) -> dict[str, Any]:
+    candidate, peer = one.candidate, one.peer
+    row: dict[str, Any] = {
+        "graph": "patch-lif",
+        "stream": stream,
+        "from": candidate.work,
+        "peer": candidate.name,
+        "form": candidate.form,
+    }
+    if peer is None:
+        numbers = ("us/tick", "x real time", "spikes", "differing", "from Loihi's", "fast us/tick")
+        return row | dict.fromkeys(numbers) | {"fast is": None, "note": one.reason}
+    theirs = times[candidate]
+    fast = times["counts" if candidate.work == "counts" else "events", peer.clock]
+    return row | {
+        "us/tick": statistics.median(theirs) * 1e6,
+        "x real time": dt_s / statistics.median(theirs),
+        "spikes": one.spikes,
+        "differing": one.differing,
+        "from Loihi's": one.differing_loihi,
+        "fast us/tick": statistics.median(fast) * 1e6,
+        "fast is": ratio(theirs, fast),
+        "note": f"{peer.precision}, {peer.clock} time",
+    }
