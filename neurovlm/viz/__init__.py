@@ -6,11 +6,13 @@ from neurovlm.viz.energy import (
     energy_dense_vs_sttf,
     macs_dense_vs_sttf,
 )
+from neurovlm.viz.neurons import membrane, rates, work
 from neurovlm.viz.overview import masks, overview, rasters
-from neurovlm.viz.spikes import raster
+from neurovlm.viz.spikes import agreement, raster
 from neurovlm.viz.tokens import label_probabilities, mask_over_frame, tokens_over_time
 
 __all__ = [
+    "agreement",
     "devices",
     "energy_by_stage",
     "energy_dense_vs_sttf",
@@ -18,8 +20,11 @@ __all__ = [
     "macs_dense_vs_sttf",
     "mask_over_frame",
     "masks",
+    "membrane",
     "overview",
     "raster",
     "rasters",
+    "rates",
     "tokens_over_time",
+    "work",
 ]

@@ -16,6 +16,9 @@ from neurovlm import viz
 DRAWINGS: dict[str, Callable[[Any, Any, Axes | None], Axes]] = {
     "raster of a train": lambda run, _, ax: viz.raster(run.trace.spikes["D"], ax),
     "raster of a trace": lambda run, _, ax: viz.raster(run.trace, ax, population="F"),
+    "agreement": lambda run, _, ax: viz.agreement({"a": run.trace, "b": run.trace}, ax),
+    "rates": lambda run, _, ax: viz.rates(run.trace, ax),
+    "work": lambda run, _, ax: viz.work(run.trace, ax),
     "mask_over_frame": lambda run, _, ax: viz.mask_over_frame(
         run.snapshots[1], run.mask.changed[1], run.active[1], ax
     ),
