@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.common import seconds_of
 from benchmarks.peers.task import Task, counts_train
 from neurovlm.events.stream import EventStream
-from neurovlm.frontend.detector import patch_lif
+from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.backends.base import get_backend
 from neurovlm.spiking.graph import SpikingGraph
 
@@ -25,7 +25,7 @@ REPEATS = 5  # calls per turn: one takes a few milliseconds
 
 def counts_run(task: Task) -> Callable[[], Any]:
     """Patch counts to spikes."""
-    return partial(get_backend("fast").run, patch_lif(counts=True), counts_train(task))
+    return partial(get_backend("fast").run, patch_lif(), counts_train(task))
 
 
 def events_run(graph: SpikingGraph, events: EventStream) -> Callable[[], Any]:

@@ -16,14 +16,14 @@ from rich.console import Console
 
 from benchmarks import spiking_ours as ours
 from benchmarks.common import ratio, take_turns
-from benchmarks.peers.brian import COUNTS, PATCHES, PIXELS, brian_peer
+from benchmarks.peers.brian import COUNTS, EVENTS, brian_peer
 from benchmarks.peers.environment import PEERS, NotInstalledError, Worker
 from benchmarks.peers.lava.run import DENSE_COUNTS, SPARSE_COUNTS, SPARSE_PIXELS, lava_peer
 from benchmarks.peers.task import Peer, Raster, Task, cut, expected, task_from
 from benchmarks.peers.torch_peers import NORSE, SNNTORCH, norse_peer, snntorch_peer
 from neurovlm.core.errors import NeurovlmError
 from neurovlm.events.stream import EventStream
-from neurovlm.frontend.detector import patch_lif
+from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.dynamics import Precision
 
 TORCH_PEERS = ("snnTorch", "Norse", "SpikingJelly", "Sinabs")
@@ -71,7 +71,7 @@ def attempt(candidate: Candidate, task: Task) -> Tried:
 
 def candidates(stack: ExitStack, environment: Path, *, lava: bool) -> Iterator[Candidate]:
     """Every peer in every form; ``stack`` ends the worker and removes Brian2's programs."""
-    for work, form in (("events", PIXELS), ("patch events", PATCHES), ("counts", COUNTS)):
+    for work, form in (("events", EVENTS), ("counts", COUNTS)):
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="peer-brian2-")))
         yield Candidate(work, "Brian2", form, partial(brian_peer, form=form, folder=scratch))
     yield Candidate("counts", "snnTorch", SNNTORCH, snntorch_peer)

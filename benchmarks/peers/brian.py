@@ -22,8 +22,7 @@ from benchmarks.peers.task import Peer, Raster, Task
 from neurovlm.spiking.dynamics import Precision
 
 COUNTS = "C++ standalone, TimedArray"
-PIXELS = "C++ standalone, SpikeGeneratorGroup of pixels"
-PATCHES = "C++ standalone, SpikeGeneratorGroup of patches"
+EVENTS = "C++ standalone, SpikeGeneratorGroup of pixels"
 
 
 def brian_peer(task: Task, form: str, folder: Path) -> Peer:
@@ -34,7 +33,7 @@ def brian_peer(task: Task, form: str, folder: Path) -> Peer:
 
     b2.set_device("cpp_standalone", build_on_run=False)
     b2.defaultclock.dt = task.dt_s * b2.second
-    monitor, *objects = _counts(b2, task) if form == COUNTS else _events(b2, task, form)
+    monitor, *objects = _counts(b2, task) if form == COUNTS else _events(b2, task)
     network = b2.Network(monitor, *objects)
     network.run(task.n_ticks * b2.defaultclock.dt)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -79,28 +78,23 @@ def _counts(b2: Any, task: Task) -> tuple[Any, ...]:
     return b2.SpikeMonitor(group), group
 
 
-def _events(b2: Any, task: Task, form: str) -> tuple[Any, ...]:
+def _events(b2: Any, task: Task) -> tuple[Any, ...]:
     """Spikes reach x behind the threshold test, so the next tick sees them, as in our graphs.
 
-    A source spikes once per tick at most: the k-th event of a pixel (or patch) in one tick comes
-    from the k-th copy of its source.
+    A source spikes once per tick at most and carries no value: a pixel has one source for each
+    power of two in its counts, weighted by it. That takes fewer spikes than one per event.
     """
-    if form == PIXELS:
-        tick, source, count, target = (
-            task.pixel_tick, task.pixel, task.pixel_count, task.patch_of,
-        )  # fmt: skip
-    else:
-        tick, source = np.nonzero(task.counts)
-        count, target = task.counts[tick, source], np.arange(task.counts.shape[1])
-    copy = np.concatenate([np.arange(n) for n in count])
-    index = np.repeat(source, count) + len(target) * copy
-    n_copies = int(copy.max()) + 1
+    n_bits = int(task.pixel_count.max()).bit_length()
+    bit, spike = np.nonzero(task.pixel_count >> np.arange(n_bits)[:, None] & 1)
+    code = task.pixel[spike].astype(np.int64) * n_bits + bit
+    used, source = np.unique(code, return_inverse=True)
     group = _neurons(b2, task, "x", "\nx = 0")
     generator = b2.SpikeGeneratorGroup(
-        n_copies * len(target), index, np.repeat(tick, count) * b2.defaultclock.dt, sorted=False
+        len(used), source, task.pixel_tick[spike] * b2.defaultclock.dt, sorted=False
     )
-    synapses = b2.Synapses(generator, group, on_pre="x_post += 1")
-    synapses.connect(i=np.arange(n_copies * len(target)), j=np.tile(target, n_copies))
+    synapses = b2.Synapses(generator, group, "size : 1 (constant)", on_pre="x_post += size")
+    synapses.connect(i=np.arange(len(used)), j=task.patch_of[used // n_bits])
+    synapses.size = 2.0 ** (used % n_bits)
     return b2.SpikeMonitor(group), generator, synapses, group
 
 

@@ -14,6 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neurovlm.spiking.graph import SpikingGraph
 
 
 def measure() -> dict[str, float]:
@@ -55,14 +61,12 @@ def child() -> dict[str, float]:
     """Three graphs one after the other in this process, from the same events."""
     from benchmarks.spiking_ours import events_run
     from benchmarks.spiking_streams import noise_at
-    from neurovlm.frontend.detector import DetectorConfig, change_detector, patch_lif
+    from neurovlm.frontend.detector import DetectorConfig, change_detector
+    from neurovlm.frontend.patch_lif import patch_lif
 
     events = noise_at(500_000, 0.1)
-    graphs = (
-        change_detector,
-        patch_lif,
-        lambda: change_detector(DetectorConfig(detector_threshold=120)),
-    )
+    other = partial(change_detector, DetectorConfig(detector_threshold=120))
+    graphs: tuple[Callable[[], SpikingGraph], ...] = (change_detector, patch_lif, other)
     seconds = []
     for build in graphs:
         start = time.perf_counter()

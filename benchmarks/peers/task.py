@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurovlm.core.grid import PatchGrid
 from neurovlm.events.stream import EventStream
-from neurovlm.frontend.detector import patch_lif
+from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.backends.base import get_backend
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.encoding import grid_for
@@ -150,14 +150,14 @@ def _patch_of(grid: PatchGrid) -> NDArray[np.int32]:
 def counts_train(task: Task) -> SpikeTrain:
     """Patch counts as graded spikes."""
     tick, neuron = (index.astype(np.int32) for index in np.nonzero(task.counts))
-    shape = patch_lif(counts=True).network.input_shape
+    shape = patch_lif().network.input_shape
     value = task.counts[tick, neuron]
     return SpikeTrain(tick, neuron, task.n_ticks, shape, task.dt_s, value)
 
 
 def expected(task: Task, precision: Precision) -> Raster:
     """What the reference engine gives."""
-    graph = patch_lif(counts=True, precision=precision)
+    graph = patch_lif(precision=precision)
     trace = get_backend("reference").run(graph, counts_train(task))
     return trace.spikes[graph.network.output].dense()
 
