@@ -72,21 +72,28 @@ class Plan:
     memory_events: int
 
 
+def _others(torch: int, lava: int) -> dict[str, tuple[int, int]]:
+    """Ticks of a short and a long run; the arguments lengthen the long ones."""
+    short = 10
+    long = {"snntorch": 50 * torch, "norse": 50 * torch, "brian2": 50 * torch, "lava": 300 * lava}
+    return {engine: (short, short + n) for engine, n in long.items()}
+
+
 QUICK = Plan(
     spiking_agreement.Amount(200, 50, 20),
-    spiking_engines.Amount(1000, 100, 40, 20, (50, 250), 3),
+    spiking_engines.Amount(1000, 100, _others(1, 1), 3),
     patch_ticks=1000, lava_ticks=400, random=False, rounds=3,
     sustained_events=5_000_000, memory_events=5_000_000,
 )  # fmt: skip
 USUAL = Plan(
     spiking_agreement.Amount(2000, 200, 50),
-    spiking_engines.Amount(2000, 200, 100, 50, (100, 500), 3),
+    spiking_engines.Amount(2000, 200, _others(2, 2), 3),
     patch_ticks=2000, lava_ticks=1100, random=True, rounds=5,
     sustained_events=20_000_000, memory_events=200_000_000,
 )  # fmt: skip
 FULL = Plan(
     spiking_agreement.Amount(None, 1000, 200),
-    spiking_engines.Amount(2000, 200, 100, 100, (100, 1100), 5),
+    spiking_engines.Amount(2000, 200, _others(2, 4), 5),
     patch_ticks=2000, lava_ticks=2000, random=True, rounds=9,
     sustained_events=20_000_000, memory_events=200_000_000,
 )  # fmt: skip

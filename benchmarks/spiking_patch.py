@@ -135,10 +135,13 @@ def patch_rows(
             work[kind, "wall"]()  # compile
         work |= {one.candidate: one.peer.seconds for one in tried if one.peer is not None}
         times = take_turns(work, rounds)
-    return [_row(name, one, times, task.dt_s) for one in tried]
+    return [patch_row(name, one, times, task.dt_s) for one in tried]
 
 
-def _row(stream: str, one: Tried, times: dict[Any, list[float]], dt_s: float) -> dict[str, Any]:
+def patch_row(
+    stream: str, one: Tried, times: dict[Any, list[float]], dt_s: float
+) -> dict[str, Any]:
+    """A line of the table; ours is measured on the same input and by the same clock."""
     candidate, peer = one.candidate, one.peer
     row: dict[str, Any] = {
         "graph": "patch-lif",
@@ -149,7 +152,9 @@ def _row(stream: str, one: Tried, times: dict[Any, list[float]], dt_s: float) ->
     }
     if peer is None:
         numbers = ("us/tick", "x real time", "spikes", "differing", "from Loihi's", "fast us/tick")
-        return row | dict.fromkeys(numbers) | {"fast is": None, "note": one.reason}
+        return (
+            row | dict.fromkeys(numbers) | {"fast is": None, "note": f"not installed: {one.reason}"}
+        )
     theirs = times[candidate]
     fast = times["counts" if candidate.work == "counts" else "events", peer.clock]
     return row | {

@@ -19,8 +19,8 @@ def target_rows(figures: dict[str, Any]) -> list[Row]:
     """Every target with the peer's figure, ours, and whether it is met.
 
     ``figures`` holds the lists ``agreement``, ``patch``, ``engines``, ``throughput``, ``binning``,
-    ``memory`` and the dict ``first_result``. A target whose figures are missing is listed with
-    "not measured".
+    ``memory`` and the dict ``first_result`` (or None). A target whose peer is not installed is listed
+    as "not measured".
     """
     return [
         *_agreement(figures["agreement"]),
@@ -86,7 +86,9 @@ def _patch(rows: Sequence[Row]) -> Iterator[Row]:
         there = [r for r in peers if r["us/tick"] is not None]
         absent = [r["peer"] for r in peers if r["us/tick"] is None]
         fastest = min(there, key=lambda r: r["us/tick"], default=peers[0])
-        note = f"not installed: {', '.join(absent)}" if absent else "fastest of four"
+        note = "fastest of four"
+        if absent:
+            note = f"of the rest; not installed: {', '.join(absent)}"
         yield _against("patch-lif, counts -> spikes", fastest, 100) | {"note": note}
 
 
