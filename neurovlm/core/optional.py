@@ -9,6 +9,7 @@ from neurovlm.core.errors import MissingComponentError
 
 _INSTALL = {
     "snntorch": 'pip install "neurovlm[snntorch]"',
+    "norse": 'pip install "neurovlm[norse]" && pip install --no-deps norse',
     "sklearn": 'pip install "neurovlm[evaluate]"',
     "tonic": 'pip install "neurovlm[tonic]"',
     "lava": 'pip install "neurovlm[lava]" && '

@@ -85,6 +85,7 @@ _REGISTRY = {
     "fast": "neurovlm.spiking.backends.fast:FastBackend",
     "reference": "neurovlm.spiking.backends.reference:ReferenceBackend",
     "lava": "neurovlm.spiking.backends.lava.runner:LavaBackend",
+    "norse": "neurovlm.spiking.backends.norse:NorseBackend",
     "snntorch": "neurovlm.spiking.backends.snntorch:SnnTorchBackend",
 }
 BACKENDS = tuple(_REGISTRY)
