@@ -19,6 +19,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from benchmarks.common import machine, show
 from benchmarks.peers.environment import FOLDER
 from benchmarks.spiking_agreement import compare, n_differing
 from benchmarks.spiking_engines import engine_rows
-from benchmarks.spiking_patch import patch_rows
+from benchmarks.spiking_patch import open_worker, patch_rows
 from benchmarks.spiking_streams import noise_at, scene_at
 from benchmarks.spiking_targets import target_rows
 from benchmarks.spiking_throughput import binning_rows, sustained_rows
@@ -99,7 +101,7 @@ FULL = Plan(
 )  # fmt: skip
 
 
-def streams(rates_hz: tuple[int, ...], duration_s: float, random: bool) -> dict[str, EventStream]:
+def streams(rates_hz: Sequence[int], duration_s: float, random: bool) -> dict[str, EventStream]:
     """Streams by name; the name ends with the rate."""
     kinds = {"scene": scene_at} | ({"random": noise_at} if random else {})
     return {
@@ -112,24 +114,29 @@ def streams(rates_hz: tuple[int, ...], duration_s: float, random: bool) -> dict[
 def patch_table(plan: Plan, environment: Path, console: Console) -> list[dict[str, Any]]:
     """`patch-lif` beside every peer; Lava at 500 k/s only, where its target is."""
     rows = []
-    for rate, lava_ticks in ((500_000, plan.lava_ticks), (BUSY_HZ, 0)):
-        duration_s = (plan.patch_ticks + 1) * TICK_S
-        for name, stream in streams((rate,), duration_s, plan.random).items():
-            rows += patch_rows(
-                name,
-                stream,
-                n_ticks=plan.patch_ticks,
-                lava_ticks=lava_ticks,
-                rounds=plan.rounds,
-                environment=environment,
-                console=console,
-            )
+    with ExitStack() as stack:
+        console.log("second environment")
+        worker = open_worker(stack, environment)
+        for rate, lava_ticks in ((500_000, plan.lava_ticks), (BUSY_HZ, 0)):
+            duration_s = (plan.patch_ticks + 1) * TICK_S
+            for name, stream in streams((rate,), duration_s, plan.random).items():
+                rows += patch_rows(
+                    name,
+                    stream,
+                    n_ticks=plan.patch_ticks,
+                    lava_ticks=lava_ticks,
+                    rounds=plan.rounds,
+                    worker=worker,
+                    console=console,
+                )
     return rows
 
 
 def engine_table(plan: Plan, folder: Path | None, console: Console) -> list[dict[str, Any]]:
     """Both graphs on every engine."""
-    found = streams((50_000, 500_000, BUSY_HZ), (plan.engines.fast + 1) * TICK_S, plan.random)
+    duration_s = (plan.engines.fast + 1) * TICK_S
+    found = streams((50_000, 500_000, BUSY_HZ), duration_s, random=False)
+    found |= streams((500_000,), duration_s, plan.random)
     if folder is not None:
         found["spinning object"] = read(folder / SPINNING)
     rows = []

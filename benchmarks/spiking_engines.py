@@ -73,7 +73,9 @@ def engine_rows(
             work |= {
                 (engine, n): partial(seconds_of, run) for n, run in zip(lengths, runs, strict=True)
             }
-    medians = {key: statistics.median(t) for key, t in take_turns(work, amount.rounds).items()}
+    medians: dict[Any, float] = {
+        key: statistics.median(each) for key, each in take_turns(work, amount.rounds).items()
+    }
     per_tick = {key: value for key, value in medians.items() if isinstance(key, str)}
     for engine, (short, long) in amount.others.items():
         if engine not in missing:

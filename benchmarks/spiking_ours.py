@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import seconds_of
 from benchmarks.peers.task import Task, counts_train
+from neurovlm.events.binning import count_patches
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.backends.base import get_backend
@@ -37,9 +38,7 @@ def events_run(graph: SpikingGraph, events: EventStream) -> Callable[[], Any]:
 
 def binning_run(events: EventStream, dt_us: int) -> Callable[[], NDArray[Any]]:
     """Events to counts per patch and tick."""
-    from neurovlm.spiking.encoding import patch_counts
-
-    return partial(patch_counts, events, dt_us=dt_us)
+    return partial(count_patches, events, dt_us)
 
 
 def per_tick(run: Callable[[], Any], n_ticks: int, clock: str, times: int = REPEATS) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +26,6 @@ from neurovlm.core.errors import NeurovlmError
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.dynamics import Precision
-
-TORCH_PEERS = ("snnTorch", "Norse", "SpikingJelly", "Sinabs")
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,25 @@ def attempt(candidate: Candidate, task: Task) -> Tried:
     return Tried(candidate, peer, "", int(raster.sum()), own, loihi)
 
 
-def candidates(stack: ExitStack, environment: Path, *, lava: bool) -> Iterator[Candidate]:
-    """Every peer in every form; ``stack`` ends the worker and removes Brian2's programs."""
+def open_worker(stack: ExitStack, folder: Path) -> Worker | NotInstalledError:
+    """The second environment, built if need be, or why it is not there."""
+    try:
+        return stack.enter_context(Worker(folder))
+    except NotInstalledError as error:
+        return error
+
+
+def candidates(
+    scratch: Path, worker: Worker | NotInstalledError, *, lava: bool
+) -> Iterator[Candidate]:
+    """Every peer in every form; Brian2's programs go to ``scratch``."""
     for work, form in (("events", EVENTS), ("counts", COUNTS)):
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="peer-brian2-")))
-        yield Candidate(work, "Brian2", form, partial(brian_peer, form=form, folder=scratch))
+        make = partial(brian_peer, form=form, folder=scratch / f"brian2-{work}")
+        yield Candidate(work, "Brian2", form, make)
     yield Candidate("counts", "snnTorch", SNNTORCH, snntorch_peer)
     yield Candidate("counts", "Norse", NORSE, norse_peer)
-    yield from _second_environment(stack, environment)
+    for name, form in PEERS.items():
+        yield Candidate("counts", name, form, partial(_elsewhere, worker, name))
     for work, lava_form in (
         ("events", SPARSE_PIXELS),
         ("counts", SPARSE_COUNTS),
@@ -86,20 +96,10 @@ def candidates(stack: ExitStack, environment: Path, *, lava: bool) -> Iterator[C
             yield Candidate(work, "Lava", lava_form.words, partial(lava_peer, form=lava_form))
 
 
-def _second_environment(stack: ExitStack, folder: Path) -> Iterator[Candidate]:
-    try:
-        worker = stack.enter_context(Worker(folder))
-    except NotInstalledError as error:
-        reason = str(error)
-
-        def missing(task: Task) -> Peer:
-            raise NotInstalledError(reason)
-
-        for name, form in PEERS.items():
-            yield Candidate("counts", name, form, missing)
-    else:
-        for name, form in PEERS.items():
-            yield Candidate("counts", name, form, partial(worker.peer, name))
+def _elsewhere(worker: Worker | NotInstalledError, name: str, task: Task) -> Peer:
+    if isinstance(worker, NotInstalledError):
+        raise worker
+    return worker.peer(name, task)
 
 
 def patch_rows(
@@ -109,7 +109,7 @@ def patch_rows(
     n_ticks: int,
     lava_ticks: int,
     rounds: int,
-    environment: Path,
+    worker: Worker | NotInstalledError,
     console: Console,
 ) -> list[dict[str, Any]]:
     """Every peer on the first ``n_ticks`` ticks; Lava on the first ``lava_ticks``, 0 for none."""
@@ -117,12 +117,13 @@ def patch_rows(
     task = task_from(graph, stream, n_ticks)
     t0_us = int(stream.t[0])
     events = stream.between(t0_us, t0_us + n_ticks * graph.dynamics.dt_us)
-    with ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="peers-") as scratch:
         tried = []
-        for candidate in candidates(stack, environment, lava=lava_ticks > 0):
+        for candidate in candidates(Path(scratch), worker, lava=lava_ticks > 0):
             console.log(f"{name}: {candidate.name}, {candidate.form}")
             given = cut(task, lava_ticks) if candidate.name == "Lava" else task
             tried.append(attempt(candidate, given))
+        _check_exact(name, tried)
         work: dict[Any, Callable[[], float]] = {
             (kind, clock): partial(ours.per_tick, run, n_ticks, clock)
             for kind, run in (
@@ -131,11 +132,20 @@ def patch_rows(
             )
             for clock in ours.CLOCKS
         }
-        for kind, _ in list(work):
-            work[kind, "wall"]()  # compile
+        for call in work.values():
+            call()  # compile
         work |= {one.candidate: one.peer.seconds for one in tried if one.peer is not None}
         times = take_turns(work, rounds)
     return [patch_row(name, one, times, task.dt_s) for one in tried]
+
+
+def _check_exact(stream: str, tried: Sequence[Tried]) -> None:
+    """End the benchmark when a peer in Loihi's integers does not give the reference's spikes."""
+    for one in tried:
+        if one.peer is not None and one.peer.precision is Precision.LOIHI and one.differing:
+            sys.exit(
+                f"{stream}: {one.peer.name} ({one.peer.form}) differs in {one.differing} slots"
+            )
 
 
 def patch_row(

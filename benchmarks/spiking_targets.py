@@ -19,8 +19,8 @@ def target_rows(figures: dict[str, Any]) -> list[Row]:
     """Every target with the peer's figure, ours, and whether it is met.
 
     ``figures`` holds the lists ``agreement``, ``patch``, ``engines``, ``throughput``, ``binning``,
-    ``memory`` and the dict ``first_result`` (or None). A target whose peer is not installed is listed
-    as "not measured".
+    ``memory`` and the dict ``first_result`` (or None). A target whose peer is not installed is
+    listed as "not measured".
     """
     return [
         *_agreement(figures["agreement"]),
