@@ -15,39 +15,50 @@ from neurovlm.events.stream import EventStream
 from neurovlm.frontend.detector import GRAPHS
 from neurovlm.frontend.named import graph_by_name
 from neurovlm.spiking.backends.base import BACKENDS, get_backend
+from neurovlm.spiking.dynamics import Precision
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Ticks compared per recording (None: all), by kind of engine."""
+    """Ticks compared per recording: of Lava and ours (None: all), of torch engines, of Brian2."""
 
     loihi: int | None
-    floating: int
+    torch: int
     brian2: int
 
 
 def compare(folder: Path | None, amount: Amount, console: Console) -> list[dict[str, Any]]:
     """Differing spikes per recording, graph, engine and precision."""
+    runs = (
+        (("fast", "lava"), amount.loihi),
+        (("snntorch", "norse"), amount.torch),
+        (("brian2",), amount.brian2),
+    )
     rows = []
     for name, stream in recordings(folder):
         console.log(name)
         for graph in GRAPHS:
-            for precision, engines, n_ticks in (
-                ("loihi", ("fast", "lava"), amount.loihi),
-                ("float64", ("snntorch", "norse"), amount.floating),
-                ("float32", ("snntorch", "norse"), amount.floating),
-                ("float64", ("brian2",), amount.brian2),
-            ):
+            for engines, n_ticks in runs:
                 known = [engine for engine in engines if engine in BACKENDS]
-                rows += _differing(name, graph, stream, precision, known, n_ticks)
+                for precision in dict.fromkeys(p for e in known for p in precisions(e)):
+                    exact = [engine for engine in known if precision in precisions(engine)]
+                    rows += _differing(name, graph, stream, precision, exact, n_ticks)
     return rows
+
+
+def precisions(engine: str) -> list[Precision]:
+    """What is compared and timed, fastest first: Loihi's integers where the engine has them."""
+    can = get_backend(engine).capabilities.precisions
+    if Precision.LOIHI in can:
+        return [Precision.LOIHI]
+    return [p for p in (Precision.FLOAT32, Precision.FLOAT64) if p in can]
 
 
 def _differing(
     name: str,
     graph_name: str,
     stream: EventStream,
-    precision: str,
+    precision: Precision,
     engines: Sequence[str],
     n_ticks: int | None,
 ) -> list[dict[str, Any]]:
@@ -60,7 +71,7 @@ def _differing(
             "recording": name,
             "graph": graph_name,
             "engine": engine,
-            "precision": precision,
+            "precision": str(precision),
             "ticks": spikes.n_ticks,
             "input": len(spikes),
             "spikes": sum(map(len, expected.values())),

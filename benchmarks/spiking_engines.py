@@ -14,14 +14,13 @@ from typing import Any
 
 from benchmarks import spiking_ours as ours
 from benchmarks.common import seconds_of, take_turns
+from benchmarks.spiking_agreement import precisions
 from benchmarks.spiking_streams import encode_from
 from neurovlm.core.errors import GraphError, MissingComponentError
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.named import graph_by_name
 from neurovlm.spiking.backends.base import BACKENDS, get_backend
 from neurovlm.spiking.train import SpikeTrain
-
-PRECISIONS = {"snntorch": "float32", "norse": "float32", "brian2": "float64"}  # else loihi
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,11 @@ def engine_rows(
         call()  # compile
     missing: dict[str, str] = {}
     for engine, lengths in amount.others.items():
+        if engine not in BACKENDS:
+            missing[engine] = "no such backend"
+            continue
         runs = [_run(engine, graph_name, repeated(spikes, n)) for n in lengths]
-        if (reason := _why_not(engine, runs[0])) is not None:
+        if (reason := _why_not(runs[0])) is not None:
             missing[engine] = reason
         else:
             work |= {
@@ -94,7 +96,7 @@ def engine_rows(
         head
         | {
             "engine": engine,
-            "precision": PRECISIONS.get(engine, "loihi"),
+            "precision": str(precisions(engine.partition(",")[0])[0]),
             "us/tick": seconds * 1e6,
             "x real time": graph.dynamics.dt_s / seconds,
             "fast is": seconds / per_tick["fast"],
@@ -110,14 +112,12 @@ def engine_rows(
 
 
 def _run(engine: str, graph_name: str, spikes: SpikeTrain) -> Callable[[], Any]:
-    graph = graph_by_name(graph_name, PRECISIONS.get(engine))
+    graph = graph_by_name(graph_name, precisions(engine)[0])
     return lambda: get_backend(engine).run(graph, spikes)
 
 
-def _why_not(engine: str, run: Callable[[], Any]) -> str | None:
+def _why_not(run: Callable[[], Any]) -> str | None:
     """Run once; the reason if it does not."""
-    if engine not in BACKENDS:
-        return "no such backend"
     try:
         run()
     except (GraphError, MissingComponentError) as error:
