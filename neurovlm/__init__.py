@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from neurovlm.core.mask import ChangeMask
     from neurovlm.events.io import open_recording, read
     from neurovlm.events.stream import EventStream
-    from neurovlm.frontend.detector import DetectorConfig, change_detector, patch_lif
+    from neurovlm.frontend.detector import DetectorConfig, change_detector
+    from neurovlm.frontend.patch_lif import patch_lif
     from neurovlm.pipeline import Pipeline, RunResult
     from neurovlm.spiking.graph import SpikingGraph
     from neurovlm.spiking.train import SpikeTrain
@@ -28,7 +29,7 @@ _EXPORTS = {
     "SpikingGraph": "neurovlm.spiking.graph",
     "change_detector": "neurovlm.frontend.detector",
     "open_recording": "neurovlm.events.io",
-    "patch_lif": "neurovlm.frontend.detector",
+    "patch_lif": "neurovlm.frontend.patch_lif",
     "read": "neurovlm.events.io",
 }
 

@@ -73,6 +73,12 @@ class GridMap:
     rows: NDArray[np.int32]
     pixels: int
 
+    def __post_init__(self) -> None:
+        for name in ("columns", "rows"):
+            array = getattr(self, name).view()
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
     @classmethod
     def fit(cls, sensor: tuple[int, int], pixels: int, fit: Fit = "crop") -> GridMap:
         """Build the map for a sensor of ``(width, height)``.
@@ -95,6 +101,21 @@ class GridMap:
         columns = _axis(width, sides[0], pixels)
         rows = _axis(height, sides[1], pixels)
         return cls(columns, rows, pixels)
+
+    def cells(self, size: int) -> GridMap:
+        """Map to cells of ``size x size`` grid pixels.
+
+        Raises
+        ------
+        UsageError
+            When cells of this size do not fill the grid.
+        """
+        if size < 1 or self.pixels % size:
+            raise UsageError(f"a grid of {self.pixels} pixels cannot be cut into cells of {size}")
+        columns, rows = (
+            np.where(axis >= 0, axis // size, np.int32(-1)) for axis in (self.columns, self.rows)
+        )
+        return GridMap(columns, rows, self.pixels // size)
 
 
 def _axis(length: int, side: int, pixels: int) -> NDArray[np.int32]:

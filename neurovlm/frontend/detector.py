@@ -15,19 +15,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any
 
 import nir
 import numpy as np
-from numpy.typing import NDArray
 
 from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import PatchGrid
+from neurovlm.frontend.nodes import conv, neurons, scale
 from neurovlm.spiking.dynamics import Dynamics, Precision
 from neurovlm.spiking.fixed_point import UNIT
 from neurovlm.spiking.graph import SpikingGraph
 
 GRAPHS = ("change-detector", "patch-lif")
+
+RING = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+"""The eight neighbours."""
 
 
 @dataclass(frozen=True)
@@ -94,101 +96,45 @@ def change_detector(
     grid = PatchGrid() if grid is None else grid
     dynamics = Dynamics(precision=Precision(precision))
     pixels, side, patch = grid.pixels, grid.side, grid.patch
-    pixel, patches = (1, pixels, pixels), (1, side, side)
-    ring = np.ones((3, 3))
-    ring[1, 1] = 0.0
-    nodes: dict[str, nir.NIRNode] = {
-        "input": nir.Input({"input": np.array((2, pixels, pixels))}),
+    patches = (1, side, side)
+    nodes = {
+        **support_filter(c, grid, dynamics),
         "output": nir.Output({"output": np.array(patches)}),
-        "F": _neurons(pixel, None, c.filter_tau_ms, c.filter_threshold, dynamics),
-        "D": _neurons(patches, None, c.detector_tau_ms, c.detector_threshold, dynamics),
-        "R": _neurons(patches, c.relay_tau_ms, None, c.relay_weight // 2, dynamics),
-        "A": _neurons(patches, c.adapt_tau_ms, None, c.adapt_threshold, dynamics),
-        "H": _neurons(patches, c.readout_tau_ms, None, c.readout_threshold, dynamics),
-        "C": _neurons((1, 1, 1), c.cap_tau_ms, None, c.cap_threshold, dynamics),
-        "input_F": _conv(c.filter_weight * np.stack([ring, ring]), (pixels, pixels), 1, 1),
-        "F_D": _conv(c.detector_weight * np.ones((1, patch, patch)), (pixels, pixels), patch, 0),
-        "D_D_self": _scale(-c.self_weight, patches),
-        "D_D_ring": _conv(c.ring_weight * ring[None], (side, side), 1, 1),
-        "D_R": _scale(c.relay_weight, patches),
-        "R_D": _scale(-c.relay_weight, patches),
-        "D_A": _scale(c.adapt_in, patches),
-        "A_D": _scale(-c.adapt_weight, patches),
-        "D_H": _scale(c.readout_in, patches),
-        "H_D": _scale(c.hold_weight, patches),
+        "D": neurons(patches, None, c.detector_tau_ms, c.detector_threshold, dynamics),
+        "R": neurons(patches, c.relay_tau_ms, None, c.relay_weight // 2, dynamics),
+        "A": neurons(patches, c.adapt_tau_ms, None, c.adapt_threshold, dynamics),
+        "H": neurons(patches, c.readout_tau_ms, None, c.readout_threshold, dynamics),
+        "C": neurons((1, 1, 1), c.cap_tau_ms, None, c.cap_threshold, dynamics),
+                "F_D": conv(c.detector_weight * np.ones((1, 1, patch, patch)), (pixels, pixels), patch),
+        "D_D_self": scale(-c.self_weight, patches),
+        "D_D_ring": conv(c.ring_weight * RING[None, None], (side, side), padding=1),
+        "D_R": scale(c.relay_weight, patches),
+        "R_D": scale(-c.relay_weight, patches),
+        "D_A": scale(c.adapt_in, patches),
+        "A_D": scale(-c.adapt_weight, patches),
+        "D_H": scale(c.readout_in, patches),
+        "H_D": scale(c.hold_weight, patches),
         # all-to-one and one-to-all as kernels of the grid's size: they keep (channel, row, column)
-        "D_C": _conv(c.cap_in * np.ones((1, side, side)), (side, side), 1, 0),
-        "C_D": _conv(-c.cap_weight * np.ones((1, side, side)), (1, 1), 1, side - 1),
+        "D_C": conv(c.cap_in * np.ones((1, 1, side, side)), (side, side)),
+        "C_D": conv(-c.cap_weight * np.ones((1, 1, side, side)), (1, 1), padding=side - 1),
     }
     edges = [("input", "input_F"), ("input_F", "F"), ("F", "F_D"), ("F_D", "D"), ("H", "output")]
     for via in ("D_D_self", "D_D_ring", "D_R", "R_D", "D_A", "A_D", "D_H", "H_D", "D_C", "C_D"):
         source, target = via.split("_")[:2]
         edges += [(source, via), (via, target)]
-    return _graph("change-detector", nodes, edges, dynamics)
+    return SpikingGraph(nir.NIRGraph(nodes, edges), dynamics, "change-detector")
 
 
-def patch_lif(
-    *,
-    grid: PatchGrid | None = None,
-    tau_syn_ms: float = 4.0,
-    tau_mem_ms: float = 16.0,
-    weight: int = 16,
-    threshold: int = 1200,
-    precision: Precision | str = Precision.LOIHI,
-) -> SpikingGraph:
-    """196 bare current-based LIF units, each fed by the events of its patch."""
-    grid = PatchGrid() if grid is None else grid
-    dynamics = Dynamics(precision=Precision(precision))
-    patches = (1, grid.side, grid.side)
-    kernel = weight * np.ones((2, grid.patch, grid.patch))
-    nodes: dict[str, nir.NIRNode] = {
-        "input": nir.Input({"input": np.array((2, grid.pixels, grid.pixels))}),
-        "output": nir.Output({"output": np.array(patches)}),
-        "P": _neurons(patches, tau_syn_ms, tau_mem_ms, threshold, dynamics),
-        "input_P": _conv(kernel, (grid.pixels, grid.pixels), grid.patch, 0),
+def support_filter(
+    config: DetectorConfig, grid: PatchGrid, dynamics: Dynamics
+) -> dict[str, nir.NIRNode]:
+    """Input, F and the connection between them: what every detector shares and tokens read."""
+    c, pixels = config, grid.pixels
+    return {
+        "input": nir.Input({"input": np.array((2, pixels, pixels))}),
+        "input_F": conv(c.filter_weight * np.stack([[RING, RING]]), (pixels, pixels), padding=1),
+        "F": neurons((1, pixels, pixels), None, c.filter_tau_ms, c.filter_threshold, dynamics),
     }
-    edges = [("input", "input_P"), ("input_P", "P"), ("P", "output")]
-    return _graph("patch-lif", nodes, edges, dynamics)
-
-
-def _graph(
-    name: str, nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], dynamics: Dynamics
-) -> SpikingGraph:
-    return SpikingGraph(nir.NIRGraph(nodes, edges), dynamics, name)
-
-
-def _neurons(
-    shape: tuple[int, ...],
-    tau_syn_ms: float | None,
-    tau_mem_ms: float | None,
-    threshold: int,
-    dynamics: Dynamics,
-) -> nir.CubaLIF:
-    """Neurons whose Euler gains are 1; a time constant of None forgets within the tick.
-
-    Loihi can lose 4095/4096 of v per tick at most, so that is what None means for v.
-    """
-    per_tick = dynamics.dt_s * 1e3
-    loss_u = UNIT if tau_syn_ms is None else round(UNIT * per_tick / tau_syn_ms)
-    loss_v = UNIT - 1 if tau_mem_ms is None else min(round(UNIT * per_tick / tau_mem_ms), UNIT - 1)
-    full = np.ones(shape)
-    return nir.CubaLIF(
-        tau_syn=full * dynamics.dt_s * UNIT / loss_u,
-        tau_mem=full * dynamics.dt_s * UNIT / loss_v,
-        r=full * UNIT / loss_v,
-        w_in=full * UNIT / loss_u,
-        v_leak=full * 0.0,
-        v_threshold=full * float(threshold),
-        v_reset=full * 0.0,
-    )
-
-
-def _conv(kernel: NDArray[Any], in_shape: tuple[int, int], stride: int, padding: int) -> nir.Conv2d:
-    return nir.Conv2d(in_shape, kernel[None].astype(float), stride, padding, 1, 1, np.zeros(1))
-
-
-def _scale(weight: int, shape: tuple[int, ...]) -> nir.Scale:
-    return nir.Scale(np.full(shape, float(weight)))
 
 
 def neurons_of(graph: SpikingGraph) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from neurovlm.core.errors import UsageError
-from neurovlm.frontend.detector import GRAPHS, change_detector, patch_lif
+from neurovlm.frontend.detector import GRAPHS, change_detector
+from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking import nir_io
 from neurovlm.spiking.dynamics import Dynamics, Precision
 from neurovlm.spiking.graph import SpikingGraph

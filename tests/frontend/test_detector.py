@@ -10,10 +10,8 @@ import pytest
 
 from neurovlm.core.errors import GraphError, UsageError
 from neurovlm.core.grid import PatchGrid
-from neurovlm.frontend.detector import DetectorConfig, change_detector, neurons_of, patch_lif
+from neurovlm.frontend.detector import DetectorConfig, change_detector, neurons_of
 from neurovlm.spiking import nir_io
-from neurovlm.spiking.backends.base import get_backend
-from neurovlm.spiking.train import SpikeTrain
 
 PIXELS, SIDE = 126, 14
 PATCHES = SIDE * SIDE
@@ -122,13 +120,3 @@ def test_every_constant_reaches_the_graph(graph):
         more = 1.5 * value if name.endswith("_tau_ms") else value + 1
         other = change_detector(replace(config, **{name: more}))
         assert other.hash != graph.hash, name
-
-
-def test_patch_lif_fires_for_its_patch_alone():
-    graph = patch_lif()
-    assert [(c.name, c.synapses) for c in graph.network.connections] == [("input_P", 2 * PIXELS**2)]
-    raster = np.zeros((30, 2, PIXELS, PIXELS))
-    raster[:20, :, 18:27, 45:54] = 1  # the patch in row 2, column 5
-    train = SpikeTrain.from_dense(raster.reshape(30, -1), dt_s=1e-3)
-    fired = get_backend("fast").run(graph, train).out
-    assert set(fired.neuron.tolist()) == {2 * SIDE + 5}
