@@ -29,7 +29,7 @@ from rich.console import Console
 
 from benchmarks import spiking_agreement, spiking_engines
 from benchmarks.common import machine, show
-from benchmarks.peers.environment import FOLDER
+from benchmarks.peers.environment import FOLDER, pinned
 from benchmarks.spiking_agreement import compare, n_differing
 from benchmarks.spiking_engines import engine_rows
 from benchmarks.spiking_patch import open_worker, patch_rows
@@ -194,7 +194,7 @@ def main() -> None:
     folder = Path(data) if data else None
     if folder is None:
         console.print("NEUROVLM_DATA is not set: procedural streams only")
-    figures: dict[str, Any] = {"machine": machine(PACKAGES)}
+    figures: dict[str, Any] = {"machine": machine(PACKAGES) | {"elsewhere": ", ".join(pinned())}}
     figures["agreement"] = compare(folder, plan.agreement, console)
     show("Differing spikes against the reference", figures["agreement"], console)
     bad = n_differing(figures["agreement"])

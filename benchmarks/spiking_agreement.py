@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.spiking_streams import encode, recordings
+from benchmarks.spiking_streams import busiest, recordings
 from neurovlm.core.errors import GraphError, MissingComponentError
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.detector import GRAPHS
@@ -63,7 +63,7 @@ def _differing(
     n_ticks: int | None,
 ) -> list[dict[str, Any]]:
     graph = graph_by_name(graph_name, precision)
-    spikes = encode(graph, stream, n_ticks)
+    spikes = busiest(graph, stream, n_ticks)
     expected = get_backend("reference").run(graph, spikes).spikes
     rows = []
     for engine in engines:

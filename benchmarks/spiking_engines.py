@@ -15,11 +15,11 @@ from typing import Any
 from benchmarks import spiking_ours as ours
 from benchmarks.common import seconds_of, take_turns
 from benchmarks.spiking_agreement import precisions
-from benchmarks.spiking_streams import encode_from
 from neurovlm.core.errors import GraphError, MissingComponentError
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.named import graph_by_name
 from neurovlm.spiking.backends.base import BACKENDS, get_backend
+from neurovlm.spiking.encoding import encode
 from neurovlm.spiking.train import SpikeTrain
 
 
@@ -50,7 +50,7 @@ def engine_rows(
     graph = graph_by_name(graph_name)
     t0_us = int(stream.t[0])
     events = stream.between(t0_us, t0_us + amount.fast * graph.dynamics.dt_us)
-    spikes = encode_from(graph, events, t0_us, amount.fast)
+    spikes = encode(graph, events, t0_us=t0_us, n_ticks=amount.fast)
     first = repeated(spikes, amount.reference)
     work: dict[Any, Callable[[], float]] = {
         "fast": partial(ours.per_tick, _run("fast", graph_name, spikes), amount.fast, "wall"),

@@ -10,7 +10,7 @@ import numpy as np
 from neurovlm.events.io import read
 from neurovlm.events.scenes import TEST_SEEDS, render_clip, subject_from_seed
 from neurovlm.events.stream import EventStream
-from neurovlm.spiking.encoding import encode_events, grid_for
+from neurovlm.spiking.encoding import encode
 from neurovlm.spiking.graph import SpikingGraph
 from neurovlm.spiking.train import SpikeTrain
 
@@ -48,17 +48,10 @@ def recordings(folder: Path | None) -> Iterator[tuple[str, EventStream]]:
     yield "random, 5 M events/s", noise_at(5_000_000, 0.1)
 
 
-def encode(graph: SpikingGraph, stream: EventStream, n_ticks: int | None = None) -> SpikeTrain:
+def busiest(graph: SpikingGraph, stream: EventStream, n_ticks: int | None = None) -> SpikeTrain:
     """Input of the ``n_ticks`` ticks with most events, or of the whole stream plus the depth."""
     dt_us = graph.dynamics.dt_us
     whole = -(-stream.duration_us // dt_us) + graph.network.depth
     n_ticks = whole if n_ticks is None else min(n_ticks, whole)
     n_events = np.searchsorted(stream.t, stream.t + n_ticks * dt_us) - np.arange(len(stream))
-    return encode_from(graph, stream, int(stream.t[n_events.argmax()]), n_ticks)
-
-
-def encode_from(graph: SpikingGraph, stream: EventStream, t0_us: int, n_ticks: int) -> SpikeTrain:
-    """Input of ``n_ticks`` ticks from ``t0_us``."""
-    grid = grid_for(graph.network.input_shape, stream.sensor)
-    dt_us = graph.dynamics.dt_us
-    return encode_events(stream, grid, channels=2, t0_us=t0_us, n_ticks=n_ticks, dt_us=dt_us)
+    return encode(graph, stream, t0_us=int(stream.t[n_events.argmax()]), n_ticks=n_ticks)

@@ -45,6 +45,12 @@ def python_of(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+def pinned() -> list[str]:
+    """Versions of the peers in the second environment."""
+    lines = _REQUIREMENTS[-1][0].read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
 def build(folder: Path = FOLDER) -> Path:
     """The interpreter of the second environment, built first where it is missing or outdated.
 
