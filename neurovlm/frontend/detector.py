@@ -105,7 +105,7 @@ def change_detector(
         "A": neurons(patches, c.adapt_tau_ms, None, c.adapt_threshold, dynamics),
         "H": neurons(patches, c.readout_tau_ms, None, c.readout_threshold, dynamics),
         "C": neurons((1, 1, 1), c.cap_tau_ms, None, c.cap_threshold, dynamics),
-                "F_D": conv(c.detector_weight * np.ones((1, 1, patch, patch)), (pixels, pixels), patch),
+        "F_D": conv(c.detector_weight * np.ones((1, 1, patch, patch)), (pixels, pixels), patch),
         "D_D_self": scale(-c.self_weight, patches),
         "D_D_ring": conv(c.ring_weight * RING[None, None], (side, side), padding=1),
         "D_R": scale(c.relay_weight, patches),
