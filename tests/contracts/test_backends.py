@@ -23,6 +23,15 @@ class TestSnnTorch(BackendContract):
         return get_backend("snntorch")
 
 
+class TestNorse(BackendContract):
+    # Norse rounds v + k (i - v), the specification (1 - k) v + i: about 1e-16 a tick, and slow
+    # decays keep thousands of ticks
+    tolerance = 1e-12
+
+    def backend(self):
+        return get_backend("norse")
+
+
 @pytest.mark.slow  # every run starts Lava in a child process
 class TestLava(BackendContract):
     def backend(self):
