@@ -28,6 +28,7 @@ from neurovlm.spiking.neurons import (
 )
 
 BETWEEN_NODES = (*LINEAR_NODES, nir.Delay)
+_INFERRED = ("metadata", "input_type", "output_type", "input_shape", "edges")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,20 +75,32 @@ class SpikingGraph:
     def hash(self) -> str:
         """sha256 over nodes, parameters, edges and dynamics, whatever their order."""
         digest = hashlib.sha256(repr(sorted(self.dynamics.to_dict().items())).encode())
-        for name in sorted(self.nir.nodes):
-            node = self.nir.nodes[name]
-            digest.update(f"{name}:{type(node).__name__}".encode())
-            if isinstance(node, nir.Input):
-                digest.update(repr(_shape(node.output_type["output"])).encode())
-            for key, value in sorted(vars(node).items()):
-                if key not in ("metadata", "input_type", "output_type"):
-                    digest.update(key.encode())
-                    digest.update(_canonical(value))
-        digest.update(repr(sorted(set(self.nir.edges))).encode())
+        digest.update(nodes_sha256(self.nir).encode())
         for name, extension in sorted(self.extensions.items()):
             if extension != PLAIN:
                 digest.update(f"{name}:{sorted(extension.to_dict().items())}".encode())
         return digest.hexdigest()
+
+
+def nodes_sha256(graph: nir.NIRGraph) -> str:
+    """sha256 over nodes, parameters and edges, whatever their order.
+
+    What NIR infers (types, the size a convolution is fed with) is left out.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(graph.nodes):
+        node = graph.nodes[name]
+        digest.update(f"{name}:{type(node).__name__}".encode())
+        if isinstance(node, nir.Input):
+            digest.update(repr(_shape(node.output_type["output"])).encode())
+        for key, value in sorted(vars(node).items()):
+            if isinstance(node, nir.NIRGraph) and key == "nodes":
+                digest.update(nodes_sha256(node).encode())
+            elif key not in _INFERRED:
+                digest.update(key.encode())
+                digest.update(_canonical(value))
+    digest.update(repr(sorted(set(graph.edges))).encode())
+    return digest.hexdigest()
 
 
 def _canonical(value: Any) -> bytes:
@@ -102,6 +115,10 @@ def _resolve(
 ) -> Network:
     nodes: dict[str, nir.NIRNode] = dict(graph.nodes)
     edges = sorted(set(graph.edges))
+    for a, b in edges:
+        for end in (a, b):
+            if end not in nodes:
+                raise GraphError(f"edge {a!r} -> {b!r}: there is no node {end!r}; remove the edge")
     input_name = _single(nodes, nir.Input, "Input")
     output_node = _single(nodes, nir.Output, "Output")
     for name, node in nodes.items():
@@ -190,7 +207,7 @@ class _Walker:
         for _, target in (edge for edge in self.edges if edge[0] == at):
             node = self.nodes[target]
             if isinstance(node, (*NEURON_NODES, nir.Output)):
-                expected = self.shapes.get(target, shape)
+                expected = self.shapes.get(target) or _shape(node.output_type["output"])
                 if np.prod(expected) != np.prod(shape):
                     raise GraphError(f"edge {at!r} -> {target!r}: {shape} does not fit {expected}")
                 found.append(replace(path, target=target))
@@ -205,6 +222,7 @@ class _Walker:
                 longer = replace(path, via=(*path.via, target), target=target, delay=delay)
                 found += self._extend(longer, shape)
                 continue
+            _check_linear(target, node, shape)
             step, bias, out_shape = linear_map(target, node, shape)
             passed = {(*chain, target): step @ value for chain, value in path.biases.items()}
             passed[(target,)] = bias
@@ -235,6 +253,24 @@ class _Walker:
             raise GraphError(f"node {name!r}: has {ticks.size} delays for {size} neurons")
         per_source = ticks if behind_source else ticks[:1]
         return np.broadcast_to(per_source, (size,)).astype(np.int64)
+
+
+def _check_linear(name: str, node: nir.NIRNode, shape: tuple[int, ...]) -> None:
+    """Refuse NaN and infinity, and a convolution made for another size than it is fed with."""
+    for label in ("weight", "bias", "scale"):
+        values = np.asarray(getattr(node, label, 0.0), dtype=np.float64)
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            raise GraphError(
+                f"node {name!r}: {label}{bad[0].tolist()} is {values[tuple(bad[0])]}; "
+                "give finite numbers"
+            )
+    made_for = getattr(node, "input_shape", None)
+    if made_for is not None and _shape(made_for) != shape[1:]:
+        raise GraphError(
+            f"node {name!r}: made for inputs of {_shape(made_for)} (height, width), gets "
+            f"{shape[1:]}; set input_shape to what arrives"
+        )
 
 
 def _check_used(nodes: dict[str, nir.NIRNode], paths: list[_Path]) -> None:

@@ -66,8 +66,9 @@ def population(
             raise GraphError(f"node {name!r}: {label} is NaN; give a number")
         return np.broadcast_to(raw, shape).reshape(size)
 
-    for label in ("v_leak", "v_reset"):
-        offset = values(label, 0.0)
+    leak, reset = values("v_leak", 0.0), values("v_reset", 0.0)
+    at_once = isinstance(node, nir.LIF | nir.LI)  # there a leak potential is a constant input
+    for label, offset in (("v_leak", 0 * leak if at_once else leak), ("v_reset", reset)):
         if np.any(offset != 0):
             raise GraphError(
                 f"node {name!r}: {label} must be 0 on every backend here, "
@@ -97,7 +98,7 @@ def population(
             f"node {name!r}: r and w_in must be positive and finite, got r={r.min():g}, "
             f"w_in={w_in.min():g}"
         )
-    full_bias = np.full(size, bias)
+    full_bias = np.full(size, bias) + np.where(np.isinf(tau_mem), 0.0, leak / r)
     if isinstance(node, SILENT_NODES):
         return Population(name, shape, loss_u, loss_v, np.zeros(size), full_bias, Kind.LI)
     threshold = _snap(values("v_threshold", np.nan) / gain)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from dataclasses import replace
 
 import nir
 import numpy as np
 import pytest
 
+from neurovlm.core.errors import GraphError
+
 NUMBERS = {
-    "conv": "input_shape weight stride padding dilation groups bias",
+    "conv": "weight stride padding dilation groups bias",
     "pool": "kernel_size stride padding",
     "cuba": "tau_syn tau_mem r w_in v_leak v_threshold v_reset",
     "lif": "tau r v_leak v_threshold v_reset",
@@ -44,7 +47,17 @@ def test_every_number_matters(chain, name, field):
 def test_no_number_is_left_out_above(chain):
     for name, node in chain.nodes().items():
         numbers = {f for f, v in vars(node).items() if np.asarray(v).dtype.kind in "iuf"}
-        assert numbers == set(NUMBERS.get(name, "").split())
+        assert numbers - {"input_shape"} == set(NUMBERS.get(name, "").split())
+
+
+def test_what_nir_infers_does_not_matter(chain):
+    """A convolution may leave its input's size out; another size than it is fed with is refused."""
+    conv = chain.nodes()["conv"]
+    open_ended = dataclasses.replace(conv, input_shape=None)
+    assert chain.build(chain.nodes(conv=open_ended)).hash == chain.build(chain.nodes()).hash
+    wrong = dataclasses.replace(conv, input_shape=(5, 4))
+    with pytest.raises(GraphError, match=r"node 'conv': made for inputs of \(5, 4\)"):
+        chain.build(chain.nodes(conv=wrong))
 
 
 def test_dynamics_names_and_edges_matter(chain):
