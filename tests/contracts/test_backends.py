@@ -32,6 +32,12 @@ class TestNorse(BackendContract):
         return get_backend("norse")
 
 
+@pytest.mark.slow  # every run makes Brian2 generate its code again
+class TestBrian2(BackendContract):
+    def backend(self):
+        return get_backend("brian2")
+
+
 @pytest.mark.slow  # every run starts Lava in a child process
 class TestLava(BackendContract):
     def backend(self):

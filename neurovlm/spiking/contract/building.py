@@ -17,20 +17,22 @@ from neurovlm.spiking.train import SpikeTrain
 
 N_TICKS = 256
 DT_S = Dynamics().dt_s
+Built = tuple[SpikingGraph, SpikeTrain]
 
 
 def neurons(
     shape: int | tuple[int, ...], *, du: ArrayLike, dv: ArrayLike, vth: ArrayLike
 ) -> nir.CubaLIF:
     """Neurons with Loihi's decays ``du`` and ``dv`` and unit Euler gains, dt 1 ms."""
-    full, loss_u, loss_v = np.ones(shape), np.asarray(du) + 1, np.asarray(dv)
+    full = np.ones(shape)
+    loss_u, loss_v = np.asarray(du, np.float64) + 1, np.asarray(dv, np.float64)
     return nir.CubaLIF(
         tau_syn=full * DT_S * 4096 / loss_u,
         tau_mem=full * DT_S * 4096 / loss_v,
         r=full * 4096 / loss_v,
         w_in=full * 4096 / loss_u,
         v_leak=0 * full,
-        v_threshold=full * vth,
+        v_threshold=full * np.asarray(vth, np.float64),
         v_reset=0 * full,
     )
 
@@ -86,6 +88,19 @@ def layered(
     return SpikingGraph(
         nir.NIRGraph(nodes, edges), dynamics or Dynamics(), extensions=extensions or {}
     )
+
+
+def one_layer(
+    cells: nir.NIRNode,
+    weights: Mapping[str, NDArray[Any]],
+    dynamics: Dynamics | None = None,
+    *,
+    biases: Mapping[str, NDArray[Any]] | None = None,
+    extensions: Mapping[str, Extension] | None = None,
+) -> SpikingGraph:
+    """The input's ``weights`` by name, into one population ``a``."""
+    into_a = {name: ("input", "a", matrix) for name, matrix in weights.items()}
+    return layered(into_a, {"a": cells}, "a", dynamics, biases=biases, extensions=extensions)
 
 
 def random_input(
