@@ -11,13 +11,14 @@ import pytest
 
 from neurovlm.core.errors import GraphError, MissingComponentError, UsageError
 from neurovlm.events.stream import EventStream
-from neurovlm.frontend.detector import change_detector, patch_lif
+from neurovlm.frontend.detector import change_detector
+from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.backends.base import get_backend
 from neurovlm.spiking.backends.lava.runner import LavaBackend
 from neurovlm.spiking.dynamics import Dynamics, Precision
-from neurovlm.spiking.encoding import encode_events, grid_for
+from neurovlm.spiking.encoding import encode
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.trace import Trace
+from neurovlm.spiking.trace import Trace, probe
 from neurovlm.spiking.train import SpikeTrain
 
 UNIT = 4096
@@ -128,11 +129,12 @@ def test_random_graphs(seed, precision):
 
 
 @pytest.mark.slow
-def test_loihi1_configuration_gives_the_same_spikes():
+@pytest.mark.parametrize("models", ["stock", "own"])
+def test_loihi1_configuration_gives_the_same_spikes(models):
     rng = np.random.default_rng(5)
     graph = _busy_graph(rng, Precision.LOIHI)
     spikes = _bursts(rng, 100, N_INPUTS)
-    trace = LavaBackend(simulate="loihi1").run(graph, spikes)
+    trace = LavaBackend(models=models, simulate="loihi1").run(graph, spikes)
     _assert_same_spikes(trace, get_backend("reference").run(graph, spikes))
 
 
@@ -161,10 +163,7 @@ def _gesture(folder: Path, name: str, graph: SpikingGraph, n_ticks: int) -> Spik
     raw = np.fromfile(path, np.uint8).reshape(-1, 5).astype(np.int64)
     t_us = ((raw[:, 2] & 127) << 16) | (raw[:, 3] << 8) | raw[:, 4]
     events = EventStream(t_us, raw[:, 0], raw[:, 1], raw[:, 2] >> 7, (128, 128))
-    grid = grid_for(graph.network.input_shape, (128, 128))
-    return encode_events(
-        events, grid, channels=2, t0_us=int(events.t[0]), n_ticks=n_ticks, dt_us=1000
-    )
+    return encode(graph, events, t0_us=int(events.t[0]), n_ticks=n_ticks)
 
 
 @pytest.mark.slow
@@ -218,16 +217,32 @@ def test_no_ticks_give_empty_trains():
     assert (len(trace.out), trace.out.n_ticks, trace.out.n_neurons) == (0, 0, 3)
 
 
-def test_decays_that_differ_between_neurons_are_refused():
+def test_no_ticks_give_empty_probes():
+    graph = _one_population(_neurons(3, 1024, 1024, 100))
+    probes = [probe("cells", ["v", "s"])]
+    got = LavaBackend().run(graph, _silence(0), probes=probes).probed["cells"]
+    assert {name: (values.shape, values.dtype.type) for name, values in got.items()} == {
+        "v": ((0, 3), np.int64),
+        "s": ((0, 3), np.bool_),
+    }
+
+
+def test_stock_models_refuse_decays_that_differ_between_neurons():
     graph = _one_population(_neurons(3, np.array([1024, 1024, 512]), 1024, 100))
-    with pytest.raises(GraphError, match=r"'lava': node 'cells': decays 512 to 1024"):
-        LavaBackend().run(graph, _silence(10))
+    with pytest.raises(GraphError, match=r"'lava \(stock models\)': node 'cells': decays 512 to"):
+        LavaBackend(models="stock").run(graph, _silence(10))
 
 
-def test_bias_is_refused():
+def test_stock_models_refuse_a_bias_and_name_who_can():
     graph = _one_population(_neurons(3, 1024, 1024, 100), bias=np.array([0.0, 7.0, 0.0]))
-    with pytest.raises(GraphError, match=r"'lava': node 'cells': bias 7"):
-        LavaBackend().run(graph, _silence(10))
+    with pytest.raises(GraphError, match=r"node 'cells': bias 7: .*; use .*lava"):
+        LavaBackend(models="stock").run(graph, _silence(10))
+
+
+def test_stock_models_refuse_probes_of_state():
+    graph = _one_population(_neurons(3, 1024, 1024, 100))
+    with pytest.raises(UsageError, match=r"probe of 'cells': .* no port for u; use models='auto'"):
+        LavaBackend(models="stock").run(graph, _silence(10), probes=[probe("cells", ["s", "u"])])
 
 
 def test_float32_is_refused():
@@ -243,10 +258,17 @@ def test_starting_from_a_state_is_refused():
         LavaBackend().run(graph, _silence(10), state)
 
 
-def test_without_lava_the_message_holds_the_command(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lava.magma.core.run_conditions", None)
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("lava.magma.core.run_conditions", r"pip install .*lava-nc==0\.10\.0"),
+        ("networkx", "pip install networkx"),
+    ],
+)
+def test_without_lava_the_message_holds_the_command(monkeypatch, module, command):
+    monkeypatch.setitem(sys.modules, module, None)
     graph = _one_population(_neurons(3, 1024, 1024, 100))
-    with pytest.raises(MissingComponentError, match=r"pip install .*lava-nc==0\.10\.0"):
+    with pytest.raises(MissingComponentError, match=command):
         LavaBackend().run(graph, _silence(10))
 
 
@@ -259,3 +281,8 @@ def test_hardware_without_intels_extension_says_so():
 def test_unknown_generation_is_refused():
     with pytest.raises(UsageError, match="simulate must be loihi1 or loihi2, got 'loihi3'"):
         LavaBackend(simulate="loihi3")
+
+
+def test_unknown_models_are_refused():
+    with pytest.raises(UsageError, match="models must be auto or stock or own, got 'mine'"):
+        LavaBackend(models="mine")

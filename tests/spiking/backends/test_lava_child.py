@@ -10,18 +10,30 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nir
 import numpy as np
 import pytest
 
 from neurovlm.core.errors import BackendError
+from neurovlm.spiking.backends.base import initial_state
 from neurovlm.spiking.backends.lava import runner
 from neurovlm.spiking.backends.lava.job import NEURON_FILE, Job, write_job
 from neurovlm.spiking.backends.lava.runner import LavaBackend
+from neurovlm.spiking.contract import layered
+from neurovlm.spiking.dynamics import Dynamics
+from neurovlm.spiking.extension import Extension
 from neurovlm.spiking.graph import SpikingGraph
 from neurovlm.spiking.train import SpikeTrain
+
+RUN_CHILD = """
+import sys; from pathlib import Path
+from neurovlm.spiking.backends.lava.runner import run_child
+run_child(Path(sys.argv[1]), 60)
+"""
 
 
 @pytest.fixture
@@ -41,6 +53,11 @@ def _spikes(n_ticks: int) -> SpikeTrain:
     return SpikeTrain(tick, tick % 2, n_ticks, (2,), 1e-3)
 
 
+def _job(graph: SpikingGraph, n_ticks: int, **changes: Any) -> Job:
+    plain = Job(graph.network, n_ticks, "Loihi2SimCfg", initial_state(graph).cells, frozenset(), {})
+    return replace(plain, **changes)
+
+
 class Witness:
     """Follows the session of the child: its processes and the shared memory they map."""
 
@@ -49,6 +66,7 @@ class Witness:
         self.shared: set[Path] = set()
         self.most = 0
         self.enough = threading.Event()
+        self.holds_clock = False  # let the time limit begin when the simulation runs
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -108,13 +126,18 @@ def witness(monkeypatch) -> Iterator[Witness]:
             super().__init__(*args, **kwargs)
             witness.start(self.pid)
 
+        def communicate(self, *args, **kwargs):
+            if witness.holds_clock:
+                witness.enough.wait(60)
+            return super().communicate(*args, **kwargs)
+
     monkeypatch.setattr(runner.subprocess, "Popen", Watched)
     yield witness
     witness.stop()
 
 
 def test_a_model_that_raises_is_reported_and_nothing_is_left(graph, witness, tmp_path):
-    write_job(tmp_path, Job(graph.network, 3000, "Loihi2SimCfg"), _spikes(3000))
+    write_job(tmp_path, _job(graph, 3000), _spikes(3000))
     neuron = np.load(tmp_path / NEURON_FILE)
     neuron[2000] = 99  # the source has two channels
     np.save(tmp_path / NEURON_FILE, neuron)
@@ -127,9 +150,38 @@ def test_a_model_that_raises_is_reported_and_nothing_is_left(graph, witness, tmp
     witness.assert_nothing_left()
 
 
+@pytest.mark.slow
+def test_a_failure_in_our_model_names_the_population(graph, tmp_path):
+    cells = {"cells": {"u": np.zeros(2, np.int64), "v": np.zeros(3, np.int64)}}
+    write_job(tmp_path, _job(graph, 10, cells=cells, own=frozenset({"cells"})), _spikes(10))
+    message = r"failed: node 'cells': ValueError: operands could not be broadcast .* in step_loihi"
+    with pytest.raises(BackendError, match=message):
+        runner.run_child(tmp_path, 60)
+
+
+@pytest.mark.slow
+def test_an_activation_that_leaves_24_bits_is_reported_with_its_node():
+    """Lava's own sigma-delta neurons would go on."""
+    graph = layered(
+        {"w": ("input", "sum", np.array([[255]]))},
+        {"sum": nir.IF(r=np.array([1e3]), v_threshold=np.ones(1))},
+        "sum",
+        Dynamics(allow_wrap=True),
+        extensions={
+            "sum": Extension(encoding="sigma-delta"),
+            "input": Extension(message_bits=23),
+        },
+    )
+    spikes = SpikeTrain.from_dense(np.full((5, 1), 2**15), dt_s=1e-3, graded=True)
+    message = r"'lava': the simulation failed: node 'sum': an activation reached 16711680 "
+    with pytest.raises(BackendError, match=message):
+        LavaBackend(timeout_s=60).run(graph, spikes)
+
+
 def test_the_time_limit_ends_everything(graph, witness):
-    with pytest.raises(BackendError, match=r"not finished within 4 s and stopped"):
-        LavaBackend(timeout_s=4).run(graph, _spikes(1_000_000))
+    witness.holds_clock = True
+    with pytest.raises(BackendError, match=r"not finished within 0\.5 s and stopped"):
+        LavaBackend(timeout_s=0.5).run(graph, _spikes(1_000_000))
     witness.assert_nothing_left()
 
 
@@ -151,26 +203,38 @@ def test_a_worker_that_dies_is_reported_and_nothing_is_left(graph, witness, afte
 
 @pytest.mark.slow
 def test_a_network_that_lava_refuses_is_reported(graph, tmp_path):
-    write_job(tmp_path, Job(graph.network, 10, "NoSuchCfg"), _spikes(10))
+    write_job(tmp_path, _job(graph, 10, run_config="NoSuchCfg"), _spikes(10))
     with pytest.raises(BackendError, match=r"failed: AttributeError: .*NoSuchCfg"):
         runner.run_child(tmp_path, 60)
 
 
 @pytest.mark.slow
 def test_the_child_does_not_outlive_a_killed_parent(graph, tmp_path):
-    write_job(tmp_path, Job(graph.network, 1_000_000, "Loihi2SimCfg"), _spikes(1_000_000))
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from neurovlm.spiking.backends.lava.runner import run_child\n"
-        "run_child(Path(sys.argv[1]), 60)\n"
-    )
+    write_job(tmp_path, _job(graph, 1_000_000), _spikes(1_000_000))
     witness = Witness()
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as parent:
+    with subprocess.Popen([sys.executable, "-c", RUN_CHILD, str(tmp_path)]) as parent:
         try:
             witness.start(_session_started_by(parent.pid))
             assert witness.enough.wait(60)
         finally:
             parent.kill()
+    witness.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_an_interrupted_parent_leaves_nothing(graph, tmp_path):
+    write_job(tmp_path, _job(graph, 1_000_000, own=frozenset({"cells"})), _spikes(1_000_000))
+    witness = Witness()
+    command = [sys.executable, "-c", RUN_CHILD, str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as parent:
+        try:
+            witness.start(_session_started_by(parent.pid))
+            assert witness.enough.wait(60)
+            parent.send_signal(signal.SIGINT)
+            _, log = parent.communicate(timeout=60)
+        finally:
+            parent.kill()
+    assert log.rstrip().endswith("KeyboardInterrupt")
     witness.assert_nothing_left()
 
 

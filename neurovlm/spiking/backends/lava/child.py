@@ -18,14 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from neurovlm.spiking.backends.lava.job import ERROR_FILE, SPIKE_FILE, read_job
+from neurovlm.core.errors import NeurovlmError
+from neurovlm.spiking.backends.lava.job import ERROR_FILE, Job, read_job
 from neurovlm.spiking.backends.lava.shim import import_lava
 
 _POLL_S = 0.05
 
 
 def main(folder: Path) -> None:
-    """Run the job in ``folder``; its spike file appears there."""
+    """Run the job in ``folder``; its files appear there."""
     sys.excepthook = functools.partial(_on_error, folder)
     import_lava()
     configs = importlib.import_module("lava.magma.core.run_configs")
@@ -33,13 +34,15 @@ def main(folder: Path) -> None:
     builder = importlib.import_module("neurovlm.spiking.backends.lava.build")
     job = read_job(folder)
     tag = "fixed_pt" if job.network.dynamics.precision == "loihi" else "floating_pt"
-    source = builder.build(job, folder)
-    watchdog = threading.Thread(target=_watch, args=(source, folder), daemon=True)
+    source, models = builder.build(job, folder)
+    watchdog = threading.Thread(target=_watch, args=(source, job, folder), daemon=True)
     watchdog.start()
     source.run(
         # not blocking: only the watchdog may look at the workers while they run
         conditions.RunSteps(job.n_ticks, blocking=False),
-        run_cfg=getattr(configs, job.run_config)(select_tag=tag),
+        run_cfg=getattr(configs, job.run_config)(
+            select_tag=tag, select_sub_proc_model=True, exception_proc_model_map=models
+        ),
         compile_config={"pypy_channel_size": 8},  # the default of 64 can fill a small /dev/shm
     )
     watchdog.join()
@@ -47,14 +50,14 @@ def main(folder: Path) -> None:
     source.stop()
 
 
-def _watch(source: Any, folder: Path) -> None:
-    """Return when the spikes are complete; end the group when a worker failed.
+def _watch(source: Any, job: Job, folder: Path) -> None:
+    """Return when the results are complete; end the group when a worker failed.
 
     It also sees a worker that dies while others are still being started: Lava would wait for it
     for ever, too.
     """
     parent = os.getppid()
-    while not (folder / SPIKE_FILE).exists():
+    while not all((folder / name).exists() for name in job.files):
         problems = [problem for problem in map(_problem, _workers(source)) if problem]
         if os.getppid() != parent:
             problems.append("the process that asked for the run is gone")
@@ -74,9 +77,12 @@ def _problem(worker: Any) -> str:
     if worker.exception is not None:
         error, trace = worker.exception
         sys.stderr.write(trace)
+        if isinstance(error, NeurovlmError):
+            return str(error)
+        whose = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
         places = [line.strip() for line in trace.splitlines() if line.startswith("  File ")]
         where = f" ({places[-1]})" if places else ""
-        return f"{type(error).__name__}: {error}{where}"
+        return f"{whose}{type(error).__name__}: {error}{where}"
     if worker.exitcode not in (None, 0):
         return f"worker {worker.name} ended with exit code {worker.exitcode}"
     return ""

@@ -9,25 +9,31 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from neurovlm.core.errors import BackendError, MissingComponentError, UsageError
 from neurovlm.core.optional import require
-from neurovlm.spiking.backends.base import Capabilities, OneByOne, check_run
+from neurovlm.spiking.backends.base import (
+    EVERY_FEATURE,
+    Capabilities,
+    OneByOne,
+    check_run,
+    initial_state,
+)
 from neurovlm.spiking.backends.lava.job import (
     ERROR_FILE,
     SPIKE_FILE,
     Job,
+    read_probes,
     read_trains,
     write_job,
 )
+from neurovlm.spiking.backends.lava.plan import MODELS, Models, own_populations
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.network import Network
+from neurovlm.spiking.network import Feature
 from neurovlm.spiking.trace import NetworkState, Probe, Trace
 from neurovlm.spiking.train import SpikeTrain
 
@@ -35,6 +41,7 @@ _CHILD = "neurovlm.spiking.backends.lava.child"
 # classes of lava.magma.core.run_configs
 _SIMULATED = {"loihi1": "Loihi1SimCfg", "loihi2": "Loihi2SimCfg"}
 _HARDWARE = "Loihi2HwCfg"
+_STOCK_FEATURES = frozenset({Feature.DELAY, Feature.GRADED})
 _GRACE_S = 10.0  # between SIGTERM, which removes shared memory, and SIGKILL, which leaks it
 _TAIL_LINES = 40
 
@@ -48,6 +55,10 @@ class LavaBackend(OneByOne):
 
     Parameters
     ----------
+    models
+        ``stock`` runs every population on Lava's own ``LIF``, ``Sparse`` and ``DelaySparse``,
+        ``own`` on a process model of this project, which has every kind of neuron and can be
+        probed; ``auto`` takes Lava's own wherever they are exact.
     simulate
         Generation whose run configuration is used; Lava 0.10.0 simulates both alike.
     hardware
@@ -58,24 +69,36 @@ class LavaBackend(OneByOne):
         a busy two-core machine needs.
     """
 
-    name = "lava"
-    capabilities = Capabilities(
-        frozenset({Precision.LOIHI, Precision.FLOAT64}), frozenset(), resumes=False
-    )
-
     def __init__(
         self,
         *,
+        models: Models = "auto",
         simulate: Literal["loihi1", "loihi2"] = "loihi2",
         hardware: bool = False,
         timeout_s: float | None = None,
     ) -> None:
+        if models not in MODELS:
+            raise UsageError(f"LavaBackend: models must be {_either(MODELS)}, got {models!r}")
         if simulate not in _SIMULATED:
             raise UsageError(
-                f"LavaBackend: simulate must be {' or '.join(_SIMULATED)}, got {simulate!r}"
+                f"LavaBackend: simulate must be {_either(_SIMULATED)}, got {simulate!r}"
             )
+        self._models = models
         self._run_config = _HARDWARE if hardware else _SIMULATED[simulate]
         self._timeout_s = timeout_s
+
+    @property
+    def name(self) -> str:
+        """Name in the registry; with stock models, which can less, it says so."""
+        return "lava (stock models)" if self._models == "stock" else "lava"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Everything but float32 and resuming; with stock models plain neurons only."""
+        features = _STOCK_FEATURES if self._models == "stock" else EVERY_FEATURE
+        return Capabilities(
+            frozenset({Precision.LOIHI, Precision.FLOAT64}), features, resumes=False
+        )
 
     def run(
         self,
@@ -91,29 +114,35 @@ class LavaBackend(OneByOne):
         ------
         GraphError
             For a graph or state that Lava cannot honour.
+        UsageError
+            For a probe of something that is not there.
         MissingComponentError
             When Lava, or for hardware Intel's extension, is not installed.
         BackendError
             When Lava fails or exceeds the time limit; nothing of it is left running.
         """
         network = check_run(self, graph, spikes, state, probes)
+        probed = {request.population: request.variables for request in probes}
+        job = Job(
+            network,
+            spikes.n_ticks,
+            self._run_config,
+            initial_state(graph).cells,
+            own_populations(network, self._models, probed),
+            probed,
+        )
         _check_installed(self._run_config)
-        if spikes.n_ticks == 0:
-            silent = np.empty(0, np.int32)
-            trains = {
-                p.name: SpikeTrain(silent, silent, 0, p.shape, spikes.dt_s)
-                for p in network.populations
-            }
-            return Trace(spikes, trains, network, None, {})
-        limit_s = _default_limit_s(network, spikes.n_ticks)
-        if self._timeout_s is not None:
-            limit_s = self._timeout_s
+        limit_s = _default_limit_s(job) if self._timeout_s is None else self._timeout_s
         with tempfile.TemporaryDirectory(prefix="neurovlm-lava-") as name:
             folder = Path(name)
-            write_job(folder, Job(network, spikes.n_ticks, self._run_config), spikes)
-            run_child(folder, limit_s)
-            trains = read_trains(folder, network, spikes.n_ticks)
-        return Trace(spikes, trains, network, None, {})
+            if spikes.n_ticks == 0:
+                for file in job.files:
+                    (folder / file).touch()
+            else:
+                write_job(folder, job, spikes)
+                run_child(folder, limit_s)
+            trains = read_trains(folder, job)
+            return Trace(spikes, trains, network, None, {}, read_probes(folder, job, trains))
 
 
 def run_child(folder: Path, limit_s: float) -> None:
@@ -171,7 +200,8 @@ def _failure(folder: Path, returncode: int, log: str) -> BackendError:
 
 
 def _check_installed(run_config: str) -> None:
-    require("lava.magma.core.run_conditions", "backend 'lava'")
+    for module in ("lava.magma.core.run_conditions", "networkx"):  # the latter for its compiler
+        require(module, "backend 'lava'")
     # the module by which Lava itself tells whether its Loihi extension is there
     if run_config == _HARDWARE and not importlib.util.find_spec("lava.utils.loihi2_profiler"):
         raise MissingComponentError(
@@ -181,6 +211,11 @@ def _check_installed(run_config: str) -> None:
         )
 
 
-def _default_limit_s(network: Network, n_ticks: int) -> float:
-    synapses = sum(c.synapses for c in network.connections)
-    return 60.0 + n_ticks * (0.05 + 5e-7 * synapses)
+def _default_limit_s(job: Job) -> float:
+    connections = job.network.connections
+    products = sum(c.synapses * (1 + int(c.delay.max(initial=0))) for c in connections)
+    return 60.0 + job.n_ticks * (0.05 + 5e-7 * products)
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)
