@@ -8,6 +8,7 @@ from types import ModuleType
 from neurovlm.core.errors import MissingComponentError
 
 _INSTALL = {
+    "brian2": 'pip install "neurovlm[brian2]"',
     "snntorch": 'pip install "neurovlm[snntorch]"',
     "norse": 'pip install "neurovlm[norse]" && pip install --no-deps norse',
     "sklearn": 'pip install "neurovlm[evaluate]"',

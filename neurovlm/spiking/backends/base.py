@@ -85,6 +85,7 @@ _REGISTRY = {
     "fast": "neurovlm.spiking.backends.fast:FastBackend",
     "reference": "neurovlm.spiking.backends.reference:ReferenceBackend",
     "lava": "neurovlm.spiking.backends.lava.runner:LavaBackend",
+    "brian2": "neurovlm.spiking.backends.brian.backend:Brian2Backend",
     "norse": "neurovlm.spiking.backends.norse:NorseBackend",
     "snntorch": "neurovlm.spiking.backends.snntorch:SnnTorchBackend",
 }

@@ -1,0 +1,1 @@
+"""Brian2: in this process with NumPy, or as a C++ program of its own."""
