@@ -150,8 +150,8 @@ def sigma_delta() -> Built:
         },
         {
             "delta": encoders(150, vth=30),
-            "sum": encoders(150, vth=200),
-            "relu": encoders(60, vth=90),
+            "sum": encoders(150, vth=900),
+            "relu": encoders(60, vth=300),
             "fire": neurons(50, du=3000, dv=900, vth=2000),
         },
         "fire",

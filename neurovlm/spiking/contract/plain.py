@@ -104,7 +104,7 @@ def parallel() -> Built:
             "again": ("a", "b", sparse(rng, (200, 200), 200, 256, 0.1)),
             "nothing": ("a", "b", np.zeros((200, 200))),
         },
-        {"a": neurons(200, du=2000, dv=400, vth=600), "b": neurons(200, du=3000, dv=300, vth=900)},
+        {"a": neurons(200, du=2000, dv=400, vth=600), "b": neurons(200, du=3000, dv=300, vth=9000)},
         "b",
     )
     return graph, random_input(32, 0.1, 11)
@@ -121,7 +121,10 @@ def recurrent() -> Built:
             "a_slow": ("a", "slow", 20 * np.eye(200)),
             "slow_a": ("slow", "a", -25 * np.eye(200)),
         },
-        {"a": neurons(200, du=4095, dv=200, vth=250), "slow": neurons(200, du=30, dv=4095, vth=90)},
+        {
+            "a": neurons(200, du=4095, dv=200, vth=250),
+            "slow": neurons(200, du=30, dv=4095, vth=500),
+        },
         "a",
     )
     return graph, random_input(16, 0.15, 13)
