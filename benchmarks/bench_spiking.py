@@ -33,12 +33,11 @@ from benchmarks.peers.environment import FOLDER, pinned
 from benchmarks.spiking_agreement import compare, n_differing
 from benchmarks.spiking_engines import engine_rows
 from benchmarks.spiking_patch import open_worker, patch_rows
-from benchmarks.spiking_streams import noise_at, scene_at
+from benchmarks.spiking_streams import GRAPHS, noise_at, scene_at
 from benchmarks.spiking_targets import target_rows
 from benchmarks.spiking_throughput import binning_rows, sustained_rows
 from neurovlm.events.io import read
 from neurovlm.events.stream import EventStream
-from neurovlm.frontend.detector import GRAPHS
 
 SPINNING = "events_recordings/spinning_object_320x240/dvs.es"
 PACKAGES = ("numpy", "numba", "torch", "snntorch", "norse", "brian2", "lava-nc", "tonic")

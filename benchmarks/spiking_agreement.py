@@ -9,10 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.spiking_streams import busiest, recordings
+from benchmarks.spiking_streams import GRAPHS, busiest, recordings
 from neurovlm.core.errors import GraphError, MissingComponentError
 from neurovlm.events.stream import EventStream
-from neurovlm.frontend.detector import GRAPHS
 from neurovlm.frontend.named import graph_by_name
 from neurovlm.spiking.backends.base import BACKENDS, get_backend
 from neurovlm.spiking.dynamics import Precision

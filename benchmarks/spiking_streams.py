@@ -15,6 +15,7 @@ from neurovlm.spiking.graph import SpikingGraph
 from neurovlm.spiking.train import SpikeTrain
 
 SENSOR = (128, 128)
+GRAPHS = ("change-detector", "patch-lif")  # in every table
 
 
 def scene_at(rate_hz: float, duration_s: float) -> EventStream:

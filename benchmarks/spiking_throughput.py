@@ -10,9 +10,9 @@ from typing import Any
 from benchmarks import spiking_ours as ours
 from benchmarks.common import ratio, seconds_of, take_turns
 from benchmarks.peers.tonic_binning import FORM, TonicBinning
+from benchmarks.spiking_streams import GRAPHS
 from neurovlm.core.grid import PatchGrid
 from neurovlm.events.stream import EventStream
-from neurovlm.frontend.detector import GRAPHS
 from neurovlm.frontend.named import graph_by_name
 
 
