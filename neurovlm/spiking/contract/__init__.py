@@ -12,7 +12,7 @@ Each case runs in every precision and must give the reference's spikes in every 
 the backend does not claim it must refuse. ``docs/backends.md`` shows a whole backend.
 """
 
-from neurovlm.spiking.contract.building import layered, neurons, random_input
+from neurovlm.spiking.contract.building import layered, neurons, one_layer, random_input
 from neurovlm.spiking.contract.cases import CASES, Case, case_named
 from neurovlm.spiking.contract.suite import BackendContract, assert_same_spikes
 
@@ -24,5 +24,6 @@ __all__ = [
     "case_named",
     "layered",
     "neurons",
+    "one_layer",
     "random_input",
 ]
