@@ -160,6 +160,17 @@ def test_a_failure_in_our_model_names_the_population(graph, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_sub_process_model_refuses_what_lavas_own_processes_do_not_have(graph, tmp_path):
+    """Where somebody asks Lava for it without going through the backend."""
+    p = graph.network.populations[0]
+    tired = replace(graph.network, populations=(replace(p, refractory=2),))
+    write_job(tmp_path, _job(graph, 10, network=tired), _spikes(10))
+    message = "failed: GraphError: node 'cells': Lava's own processes do not have a refractory"
+    with pytest.raises(BackendError, match=message):
+        runner.run_child(tmp_path, 60)
+
+
+@pytest.mark.slow
 def test_an_activation_that_leaves_24_bits_is_reported_with_its_node():
     """Lava's own sigma-delta neurons would go on."""
     graph = layered(
