@@ -119,6 +119,13 @@ def dynamics_of(path: str | Path) -> Dynamics:
     return note.dynamics if note else Dynamics()
 
 
+def notes_of(path: str | Path) -> tuple[str, ...]:
+    """What was assumed when the graph in the file was converted, if it was."""
+    file = Path(path)
+    note = _note(file, read(file))
+    return note.notes if note else ()
+
+
 def read(path: str | Path) -> nir.NIRGraph:
     """The graph in a file as NIR holds it, unconverted.
 

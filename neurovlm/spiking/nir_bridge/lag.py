@@ -125,11 +125,13 @@ def network_lags(network: Network) -> dict[str, int]:
             raise GraphError(f"node {lost[0]!r}: the input does not reach it; connect or remove it")
     for c in network.connections:
         steps = _one(c.name, c.delay) + 1 + lags[c.source] - lags[c.target]
-        if steps != (c.source == c.target):
+        off = steps - (c.source == c.target)
+        if off:
             raise GraphError(
-                f"node {c.name!r}: its spikes arrive {steps} ticks too late for a tool that passes "
-                "them on within a step; give the paths that meet one length with Delay nodes, and "
-                "loops one population"
+                f"node {c.name!r}: reaches {c.target!r} {abs(off)} ticks too "
+                f"{'late' if off > 0 else 'early'} for a tool that passes spikes on within a step; "
+                "make ways that meet equally long with Delay nodes, and keep loops within one "
+                "population"
             )
     return lags
 

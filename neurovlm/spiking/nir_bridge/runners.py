@@ -47,7 +47,7 @@ def run_import(graph: nir.NIRGraph, spikes_in: NDArray[Any], tool: str) -> NDArr
     MissingComponentError
         When it is not installed.
     """
-    if tool not in _IMPORTS:
+    if tool not in IMPORTS:
         raise UsageError(
             f"self-test: {tool!r} does not install beside this package; compare with spikes that "
             f"the tool made (neurovlm.spiking.nir_bridge.agree.compare)"
@@ -55,7 +55,7 @@ def run_import(graph: nir.NIRGraph, spikes_in: NDArray[Any], tool: str) -> NDArr
     require(tool, f"the self-test with {tool}")
     try:
         with _quiet():
-            return run_module(_IMPORTS[tool](graph), spikes_in)
+            return run_module(IMPORTS[tool](graph), spikes_in)
     except _FAILURES as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BackendError(f"{tool} {version(tool)} cannot import this graph: {reason}") from error
@@ -90,7 +90,7 @@ def _import_norse(graph: nir.NIRGraph) -> Any:
     return from_nir(graph, ignore_warnings=True)
 
 
-_IMPORTS: dict[str, Callable[[nir.NIRGraph], Any]] = {
+IMPORTS: dict[str, Callable[[nir.NIRGraph], Any]] = {
     "snntorch": _import_snntorch,
     "norse": _import_norse,
 }

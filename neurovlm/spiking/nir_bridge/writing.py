@@ -22,7 +22,7 @@ from neurovlm.spiking.network import Feature, Population
 from neurovlm.spiking.neurons import NEURON_NODES
 from neurovlm.spiking.nir_bridge.dialects import DIALECTS
 from neurovlm.spiking.nir_bridge.lag import network_lags
-from neurovlm.spiking.nir_bridge.shapes import Shape, bypass, settle
+from neurovlm.spiking.nir_bridge.shapes import Edges, Nodes, Shape, bypass, settle
 
 _NO_LEAK_TICKS = 2.0**30  # 1 - 1 / this is 1 in float32
 _CAN = {Feature.PER_NEURON, Feature.BIAS, Feature.DELAY}
@@ -60,7 +60,7 @@ def to_tool(graph: SpikingGraph, tool: str) -> Exported:
     network = graph.network
     for feature, where in network.needs.items():
         if feature not in _CAN:
-            raise GraphError(f"{where}: {tool} has no {feature}; remove it")
+            raise GraphError(f"{where}: {tool} cannot represent {feature}; remove it")
     lags = network_lags(network)
     for c in network.connections:
         if c.source == c.target and tool == "snntorch":
@@ -82,6 +82,8 @@ def to_tool(graph: SpikingGraph, tool: str) -> Exported:
             written[name] = WRITABLE[tool](p, shapes[name], dt_s)
         else:
             written[name] = _between(name, node, before.get(name, ()))
+    if tool == "norse":
+        written, edges = _merged(written, edges)
     notes = [f"{tool} takes its own step of {dt_s:g} s; decays per tick are kept"]
     if graph.dynamics.dt_s == dt_s:
         notes.clear()
@@ -106,24 +108,33 @@ def _snntorch(p: Population, shape: Shape, dt_s: float) -> nir.NIRNode:
 
 
 def _norse(p: Population, shape: Shape, dt_s: float) -> nir.NIRNode:
-    """LIFBox with the gain dt / tau in its threshold, or LIBox and LIFBox with unit gains."""
+    """LIFBox, behind LIBox where currents decay; their gains dt / tau go into the threshold.
+
+    The threshold is rounded as Norse rounds a first input, so that one that meets it stays a tie.
+    """
     zero, one = np.zeros(shape), np.ones(shape)
-    threshold, loss = p.threshold.reshape(shape), p.loss_v.reshape(shape) / UNIT
-    at_once, leaks = np.all(p.loss_u == UNIT), np.all(p.loss_v > 0)
+    threshold = p.threshold.astype(np.float32).reshape(shape)
+    at_once = bool(np.all(p.loss_u == UNIT))
     if at_once and np.all(p.loss_v == 0):
-        return nir.IF(one, threshold, zero)
-    if not leaks:
+        return nir.IF(one, threshold.astype(np.float64), zero)
+    if np.any(p.loss_v == 0) or np.any(p.loss_u == 0):
         raise GraphError(
-            f"node {p.name!r}: Norse has no neurons that do not leak among or behind ones that do; "
-            "give tau_mem a finite value"
+            f"node {p.name!r}: Norse has neurons without leak only if their currents do not last "
+            "and no neuron of the node leaks; give tau_mem and tau_syn finite values"
         )
-    tau = dt_s / loss
+    tau_syn, tau = _tau(p.loss_u, shape, dt_s), _tau(p.loss_v, shape, dt_s)
+    if not at_once:
+        threshold = _step_of(tau_syn, dt_s) * threshold
+    threshold = (_step_of(tau, dt_s) * threshold).astype(np.float64)
     if at_once:
-        return nir.LIF(tau, one, zero, threshold * loss, zero)
-    if np.any(p.loss_u == 0):
-        raise GraphError(f"node {p.name!r}: tau_syn must be finite in Norse; give it a value")
-    tau_syn = _tau(p.loss_u, shape, dt_s)
-    return nir.CubaLIF(tau_syn, tau, tau / dt_s, zero, threshold, zero, tau_syn / dt_s)
+        return nir.LIF(tau, one, zero, threshold, zero)
+    return nir.CubaLIF(tau_syn, tau, one, zero, threshold, zero, one)
+
+
+def _step_of(tau: NDArray[np.float64], dt_s: float) -> NDArray[np.float32]:
+    """``dt * tau_inv`` in Norse's float32."""
+    step: NDArray[np.float32] = np.float32(dt_s) * (np.float32(1) / tau.astype(np.float32))
+    return step
 
 
 WRITABLE: dict[str, Callable[[Population, Shape, float], nir.NIRNode]] = {
@@ -160,6 +171,32 @@ def _between(name: str, node: nir.NIRNode, shape: Shape) -> nir.NIRNode:
     if isinstance(node, nir.Flatten):
         return nir.Flatten({"input": np.array(shape)}, 0, -1)
     return node
+
+
+def _merged(nodes: Nodes, edges: Edges) -> tuple[Nodes, Edges]:
+    """One matrix for parallel matrices of one source, and no other node with several inputs.
+
+    Norse 1.1.0 (with nirtorch 2.6) runs such a node before some of its inputs.
+    """
+    for target in nodes:
+        ways = [a for a, b in edges if b == target]
+        if len(ways) < 2:
+            continue
+        sources = {a for a, b in edges if b in ways}
+        if len(sources) > 1 or not all(isinstance(nodes[w], nir.Linear | nir.Affine) for w in ways):
+            raise GraphError(
+                f"node {target!r}: Norse 1.1.0 runs a node with several inputs (or a loop) before "
+                "some of them arrive; give it one input, for example one matrix over joined sources"
+            )
+        total = nir.Affine(
+            sum(np.asarray(nodes[way].weight, dtype=np.float64) for way in ways),
+            sum(np.asarray(getattr(nodes[way], "bias", 0.0), dtype=np.float64) for way in ways)
+            + np.zeros(np.shape(nodes[ways[0]].weight)[0]),
+        )
+        nodes = {name: node for name, node in nodes.items() if name not in ways[1:]}
+        nodes[ways[0]] = total
+        edges = [edge for edge in edges if not set(edge) & set(ways[1:])]
+    return nodes, edges
 
 
 def _ungrouped(weight: NDArray[Any], groups: int) -> NDArray[Any]:
