@@ -16,6 +16,8 @@ from neurovlm.events.stream import EventStream
 from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.backends.base import get_backend
 from neurovlm.spiking.graph import SpikingGraph
+from neurovlm.spiking.simulate import run_events
+from neurovlm.spiking.trace import Trace
 
 CLOCKS: dict[str, Callable[[], float]] = {
     "wall": time.perf_counter,
@@ -24,16 +26,16 @@ CLOCKS: dict[str, Callable[[], float]] = {
 REPEATS = 5  # calls per turn: one takes a few milliseconds
 
 
-def counts_run(task: Task) -> Callable[[], Any]:
+def counts_run(task: Task) -> Callable[[], Trace]:
     """Patch counts to spikes."""
     return partial(get_backend("fast").run, patch_lif(), counts_train(task))
 
 
-def events_run(graph: SpikingGraph, events: EventStream) -> Callable[[], Any]:
-    """Events to spikes of every population."""
-    from neurovlm.spiking.backends.fast import run_events
-
-    return partial(run_events, graph, events)
+def events_run(
+    graph: SpikingGraph, events: EventStream, n_ticks: int | None = None
+) -> Callable[[], Trace]:
+    """Events to spikes of every population; by default until the last events reach the output."""
+    return partial(run_events, graph, events, n_ticks=n_ticks)
 
 
 def binning_run(events: EventStream, dt_us: int) -> Callable[[], NDArray[Any]]:

@@ -26,6 +26,7 @@ from neurovlm.core.errors import NeurovlmError
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.dynamics import Precision
+from neurovlm.spiking.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -124,16 +125,13 @@ def patch_rows(
             given = cut(task, lava_ticks) if candidate.name == "Lava" else task
             tried.append(attempt(candidate, given))
         _check_exact(name, tried)
+        runs = {"counts": ours.counts_run(task), "events": ours.events_run(graph, events, n_ticks)}
+        _check_ours(name, task, runs)
         work: dict[Any, Callable[[], float]] = {
             (kind, clock): partial(ours.per_tick, run, n_ticks, clock)
-            for kind, run in (
-                ("counts", ours.counts_run(task)),
-                ("events", ours.events_run(graph, events)),
-            )
+            for kind, run in runs.items()
             for clock in ours.CLOCKS
         }
-        for call in work.values():
-            call()  # compile
         work |= {one.candidate: one.peer.seconds for one in tried if one.peer is not None}
         times = take_turns(work, rounds)
     return [patch_row(name, one, times, task.dt_s) for one in tried]
@@ -146,6 +144,15 @@ def _check_exact(stream: str, tried: Sequence[Tried]) -> None:
             sys.exit(
                 f"{stream}: {one.peer.name} ({one.peer.form}) differs in {one.differing} slots"
             )
+
+
+def _check_ours(stream: str, task: Task, runs: dict[str, Callable[[], Trace]]) -> None:
+    """End the benchmark when our own spikes are not the reference's."""
+    truth = expected(task, Precision.LOIHI)
+    for kind, run in runs.items():
+        (train,) = run().spikes.values()
+        if differing := np.count_nonzero(train.dense() != truth):
+            sys.exit(f"{stream}: fast from {kind} differs from the reference in {differing} slots")
 
 
 def patch_row(
