@@ -56,7 +56,7 @@ def test_a_million_neuron_ticks_full_of_ties_agree():
     spikes = random_input(6, 0.2, 4, 500)
     got = get_backend("norse").run(graph, spikes, probes=[probe("a", "v")])
     expected = get_backend("reference").run(graph, spikes, probes=[probe("a", "v")])
-    assert (expected.probed["a"]["v"] == threshold).sum() > 10_000
+    assert (expected.probed["a"]["v"] == threshold).sum() > 5_000
     assert len(expected.out) > 50_000
     assert_same_spikes(got, expected)
 
