@@ -145,10 +145,7 @@ def read(path: str | Path) -> nir.NIRGraph:
             f"{file}: cannot be read as a NIR graph ({_one_line(error)}); written with nir "
             f"{written_with}, read with nir {nir.version}; write it again with nir.write"
         ) from error
-    if not isinstance(graph, nir.NIRGraph):
-        raise InputFileError(
-            f"{file}: holds one {type(graph).__name__} and no graph; write a nir.NIRGraph"
-        )
+    assert isinstance(graph, nir.NIRGraph)
     return graph
 
 
@@ -163,7 +160,10 @@ def _check_content(file: Path) -> str:
                     "written by nir.write"
                 )
             raw = content["version"][()] if "version" in content else b"unknown"
-            kinds: set[str] = set()
+            kinds = _kind(content["node"])
+            if kinds != {"NIRGraph"}:
+                held = ", ".join(kinds) or "node without a type"
+                raise InputFileError(f"{file}: holds one {held} and no graph; write a nir.NIRGraph")
             content["node"].visititems(lambda _, item: kinds.update(_kind(item)))
     except (OSError, RuntimeError, KeyError) as error:
         what = "is cut off or damaged" if _is_hdf5(file) else "is no HDF5 file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -88,26 +89,56 @@ def refused(path, error=InputFileError):
 def test_missing_empty_foreign_and_cut_files(chain, tmp_path):
     assert "no such NIR file" in refused(tmp_path / "none.nir")
     assert "no such NIR file" in refused(tmp_path)
-    for name, content in {"empty": b"", "text": b"hello", "hdf": b"\x89HDF\r\n\x1a\n"}.items():
+    for name, content in {"empty": b"", "text": b"hello"}.items():
         path = tmp_path / f"{name}.nir"
         path.write_bytes(content)
-        assert "cannot be read as a NIR graph" in refused(path)
+        assert "is no HDF5 file" in refused(path)
     whole = tmp_path / "whole.nir"
     nir_io.save(chain.build(chain.nodes()), whole)
-    cut = tmp_path / "cut.nir"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    assert "cannot be read as a NIR graph" in refused(cut)
+    content = whole.read_bytes()
+    for kept in (8, len(content) // 2, len(content) - 100):
+        cut = tmp_path / "cut.nir"
+        cut.write_bytes(content[:kept])
+        assert "is cut off or damaged" in refused(cut)
 
 
-def test_damaged_metadata_is_refused(tmp_path):
+def test_hdf5_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "table.nir"
+    with h5py.File(path, "w") as file:
+        file["weights"] = np.ones(3)
+    assert "is an HDF5 file but no NIR graph (it holds weights)" in refused(path)
+    with h5py.File(path, "w") as file:
+        file["version"] = "1.0.8"
+        file["node/type"] = "NIRGraph"
+    assert "cannot be read as a NIR graph" in refused(path)
+    nir.write(str(path), nir.Linear(np.eye(2)))
+    assert "holds one Linear and no graph" in refused(path)
+
+
+def test_nodes_of_a_later_nir_are_named_with_both_versions(tmp_path):
+    graph, _ = CASES[0].build()
+    path = tmp_path / "later.nir"
+    nir_io.save(graph, path)
+    with h5py.File(path, "r+") as file:
+        del file["version"], file["node/nodes/a/type"]
+        file["version"] = "2.7.1"
+        file["node/nodes/a/type"] = "AdaptiveLIF"
+    message = refused(path)
+    assert f"holds AdaptiveLIF, which nir {nir.version} does not know" in message
+    assert "written with nir 2.7.1: update with pip install -U nir" in message
+
+
+def test_a_node_with_unknown_or_missing_fields_names_both_versions(tmp_path):
     graph, _ = CASES[0].build()
     path = tmp_path / "g.nir"
-    for note in ("{", '{"name": "x"}', '{"name": "x", "dynamics": {"no_such_field": 1}}'):
-        nir.write(
-            str(path),
-            nir.NIRGraph(graph.nir.nodes, graph.nir.edges, metadata={"neurovlm": note}),
-        )
-        assert "metadata 'neurovlm' is damaged" in refused(path)
+    nir_io.save(graph, path)
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/a/tau_mem"]
+        del file["version"]
+        file["version"] = "0.9"
+    message = refused(path)
+    assert "tau_mem" in message
+    assert f"written with nir 0.9, read with nir {nir.version}" in message
 
 
 def test_a_graph_that_is_refused_names_the_file(tmp_path):
