@@ -105,8 +105,9 @@ def read_probes(
     """
     places = list(_columns(job))
     width = places[-1][2].stop if places else 0
-    flat = np.fromfile(folder / PROBE_FILE) if places else np.empty(0)
-    rows = flat.reshape(job.n_ticks, width)
+    rows: NDArray[np.float64] = np.empty((job.n_ticks, width))
+    if rows.size:
+        rows = np.memmap(folder / PROBE_FILE, np.float64, "r", shape=rows.shape)
     state = {
         (population, name): rows[:, columns].astype(job.cells[population][name].dtype)
         for population, name, columns in places
