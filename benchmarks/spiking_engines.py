@@ -19,6 +19,7 @@ from neurovlm.core.errors import GraphError, MissingComponentError
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.named import graph_by_name
 from neurovlm.spiking.backends.base import BACKENDS, get_backend
+from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.encoding import encode
 from neurovlm.spiking.train import SpikeTrain
 
@@ -46,73 +47,87 @@ class Amount:
 def engine_rows(
     name: str, graph_name: str, stream: EventStream, amount: Amount
 ) -> list[dict[str, Any]]:
-    """One row per engine: time per tick, and how many times faster ``fast`` is."""
+    """One row per engine: time per tick, and how many times faster ``fast`` is by that clock."""
     graph = graph_by_name(graph_name)
+    dt_s, dt_us = graph.dynamics.dt_s, graph.dynamics.dt_us
     t0_us = int(stream.t[0])
-    events = stream.between(t0_us, t0_us + amount.fast * graph.dynamics.dt_us)
+    events = stream.between(t0_us, t0_us + amount.fast * dt_us)
     spikes = encode(graph, events, t0_us=t0_us, n_ticks=amount.fast)
-    first = repeated(spikes, amount.reference)
-    work: dict[Any, Callable[[], float]] = {
-        "fast": partial(ours.per_tick, _run("fast", graph_name, spikes), amount.fast, "wall"),
-        "fast, from events": partial(
-            ours.per_tick, ours.events_run(graph, events), amount.fast, "wall"
-        ),
-        "reference": partial(
-            ours.per_tick, _run("reference", graph_name, first), first.n_ticks, "wall", 1
-        ),
-    }
-    for call in work.values():
-        call()  # compile
+    work = _our_work(graph_name, events, spikes, amount)
     missing: dict[str, str] = {}
     for engine, lengths in amount.others.items():
         if engine not in BACKENDS:
             missing[engine] = "no such backend"
             continue
-        runs = [_run(engine, graph_name, repeated(spikes, n)) for n in lengths]
-        if (reason := _why_not(runs[0])) is not None:
+        runs = {n: _run(engine, graph_name, repeated(spikes, n)) for n in lengths}
+        if (reason := _why_not(runs[lengths[0]])) is not None:
             missing[engine] = reason
-        else:
-            work |= {
-                (engine, n): partial(seconds_of, run) for n, run in zip(lengths, runs, strict=True)
-            }
-    medians: dict[Any, float] = {
-        key: statistics.median(each) for key, each in take_turns(work, amount.rounds).items()
-    }
-    per_tick = {key: value for key, value in medians.items() if isinstance(key, str)}
-    for engine, (short, long) in amount.others.items():
-        if engine not in missing:
-            extra_s = medians[engine, long] - medians[engine, short]
-            if extra_s > 0:
-                per_tick[engine] = extra_s / (long - short)
-            else:
-                missing[engine] = "its start takes longer than the ticks; time more of them"
+            continue
+        clock = ours.CLOCKS[_clock(engine)]
+        work |= {(engine, n): partial(seconds_of, run, 1, clock) for n, run in runs.items()}
+    medians = {key: statistics.median(v) for key, v in take_turns(work, amount.rounds).items()}
     head = {
         "graph": graph_name,
         "stream": name,
-        "events/s": len(events) / (amount.fast * graph.dynamics.dt_s),
+        "events/s": len(events) / (amount.fast * dt_s),
         "input/tick": len(spikes) / spikes.n_ticks,
     }
-    timed = [
-        head
-        | {
-            "engine": engine,
-            "precision": str(precisions(engine.partition(",")[0])[0]),
-            "us/tick": seconds * 1e6,
-            "x real time": graph.dynamics.dt_s / seconds,
-            "fast is": seconds / per_tick["fast"],
-            "note": "",
-        }
-        for engine, seconds in per_tick.items()
-    ]
-    empty = dict.fromkeys(("us/tick", "x real time", "fast is"))
-    return timed + [
-        head | {"engine": engine, "precision": "", **empty, "note": reason}
-        for engine, reason in missing.items()
-    ]
+    rows = []
+    for engine in ("fast", "fast, from events", "reference", *amount.others):
+        clock_name = _clock(engine)
+        seconds = None
+        if engine in amount.others and engine not in missing:
+            short, long = amount.others[engine]
+            extra_s = medians[engine, long] - medians[engine, short]
+            seconds = extra_s / (long - short) if extra_s > 0 else None
+            if seconds is None:
+                missing[engine] = "its start takes longer than its ticks; time more of them"
+        elif engine not in amount.others:
+            seconds = medians[engine, clock_name]
+        rows.append(
+            head
+            | {
+                "engine": engine,
+                "precision": "" if engine in missing else str(_precision(engine)),
+                "clock": clock_name,
+                "us/tick": seconds and seconds * 1e6,
+                "x real time": seconds and dt_s / seconds,
+                "fast us/tick": medians["fast", clock_name] * 1e6,
+                "fast is": seconds and seconds / medians["fast", clock_name],
+                "note": missing.get(engine, ""),
+            }
+        )
+    return rows
+
+
+def _our_work(
+    graph_name: str, events: EventStream, spikes: SpikeTrain, amount: Amount
+) -> dict[Any, Callable[[], float]]:
+    """Our own engines, each run once so that it is compiled."""
+    fast = _run("fast", graph_name, spikes)
+    from_events = ours.events_run(graph_by_name(graph_name), events)
+    reference = _run("reference", graph_name, repeated(spikes, amount.reference))
+    work: dict[Any, Callable[[], float]] = {
+        ("fast", clock): partial(ours.per_tick, fast, amount.fast, clock) for clock in ours.CLOCKS
+    }
+    work["fast, from events", "wall"] = partial(ours.per_tick, from_events, amount.fast, "wall")
+    work["reference", "wall"] = partial(ours.per_tick, reference, amount.reference, "wall", times=1)
+    for call in work.values():
+        call()
+    return work
+
+
+def _clock(engine: str) -> str:
+    """Processor time does not grow when the machine is shared, but Lava runs on all cores."""
+    return "processor" if engine in ("snntorch", "norse", "brian2") else "wall"
+
+
+def _precision(engine: str) -> Precision:
+    return precisions(engine.partition(",")[0])[0]
 
 
 def _run(engine: str, graph_name: str, spikes: SpikeTrain) -> Callable[[], Any]:
-    graph = graph_by_name(graph_name, precisions(engine)[0])
+    graph = graph_by_name(graph_name, _precision(engine))
     return lambda: get_backend(engine).run(graph, spikes)
 
 

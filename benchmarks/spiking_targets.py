@@ -106,7 +106,6 @@ def _detector(rows: Sequence[Row]) -> Iterator[Row]:
         of = {r["engine"]: r for r in mine if r["stream"] == stream}
         for engine, wanted in (("lava", 150), ("norse", 12)):
             other = of[engine] | {"peer": engine, "form": of[engine]["precision"]}
-            other["fast us/tick"] = of["fast"]["us/tick"]
             yield _against("change-detector, spikes -> spikes", other, wanted)
         real = of["fast, from events"]
         yield row(

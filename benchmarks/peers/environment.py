@@ -129,7 +129,7 @@ class Worker:
             fired: Raster = np.load(out)
             return fired
 
-        return Peer(name, PEERS[name], seconds, raster, Precision.FLOAT32)
+        return Peer(name, PEERS[name], seconds, raster, Precision.FLOAT32, "processor")
 
     def _ask(self, peer: str, task: Path, out: Path | None) -> float:
         assert self._process.stdin is not None and self._process.stdout is not None

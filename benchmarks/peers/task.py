@@ -97,8 +97,8 @@ class Peer:
     precision
         Its arithmetic.
     clock
-        What ``seconds`` reads: the ``"wall"`` clock, or ``"processor"`` time where the simulator
-        measures itself that way.
+        What ``seconds`` reads: ``"processor"`` time for what runs on one thread, since it does not
+        grow when the machine is shared; the ``"wall"`` clock for what runs on several.
     """
 
     name: str

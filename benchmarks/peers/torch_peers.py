@@ -76,12 +76,12 @@ def _peer(name: str, form: str, run: Callable[[Any], Any], drive: torch.Tensor) 
         return fired
 
     def seconds() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         spikes()
-        return (time.perf_counter() - start) / len(drive)
+        return (time.process_time() - start) / len(drive)
 
     def raster() -> Raster:
         fired: Raster = spikes().numpy() > 0
         return fired
 
-    return Peer(name, form, seconds, raster, Precision.FLOAT32)
+    return Peer(name, form, seconds, raster, Precision.FLOAT32, "processor")
