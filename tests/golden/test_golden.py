@@ -12,6 +12,7 @@ import pytest
 from neurovlm.spiking.backends.base import get_backend
 from neurovlm.spiking.contract import layered, neurons
 from neurovlm.spiking.dynamics import Dynamics
+from neurovlm.spiking.loihi import stored_weights
 from neurovlm.spiking.train import Fired, SpikeTrain
 
 HERE = Path(__file__).parent
@@ -74,6 +75,60 @@ def test_float_spikes_are_those_of_snntorchs_undelayed_zero_reset(golden, backen
 def test_snntorch_still_does_what_was_stored(golden, maker, name, reset_delay):
     """When this fails, snnTorch has changed its resets and the backend must be looked at."""
     assert maker["run_snntorch"](golden["graph"], reset_delay=reset_delay) == golden[name]
+
+
+@pytest.mark.parametrize("backend", ["reference", "norse"])
+def test_float_spikes_are_those_of_norse(golden, backend):
+    graph = build(golden["graph"], only={"input_a"}, output="a", precision="float64")
+    trace = get_backend(backend).run(graph, train_of(golden["graph"]["input"], 8))
+    expected = train_of(golden["norse"]["fired"], 12)
+    assert len(expected) > 100
+    assert trace.out.differing(expected) == 0
+
+
+def test_norses_recurrences_are_these_to_the_bit(golden, maker):
+    """V and i as plain Python rounds them, and as the installed Norse does."""
+    assert maker["run_norse_by_hand"](golden["graph"]) == golden["norse"]
+    assert maker["run_norse"](golden["graph"]) == golden["norse"]
+    assert max(abs(v) for v in golden["norse"]["v"]) > 0.1
+
+
+def lava_graph(golden, maker, weights_of):
+    """The graph whose weights Lava truncated, with weights of our choice."""
+    graph = maker["as_graph"](golden["lava_graph"], weights_of)
+    return build(graph), train_of(graph["input"], 8)
+
+
+def test_lavas_truncation_of_weights_is_ours(golden, maker):
+    def ours(link):
+        weights = np.array(link["weights"])
+        return stored_weights(weights, bits=link["bits"], exponent=link["exponent"]).tolist()
+
+    for link in golden["lava_graph"]["links"]:
+        assert ours(link) == maker["truncated"](link)
+    graph, spikes = lava_graph(golden, maker, ours)
+    for backend in ("reference", "fast"):
+        trace = get_backend(backend).run(graph, spikes)
+        for name, fired in golden["lava"].items():
+            expected = train_of(fired, trace.spikes[name].n_neurons)
+            assert len(expected) > 100
+            assert trace.spikes[name].differing(expected) == 0
+
+
+def test_without_the_truncation_hundreds_of_spikes_differ(golden, maker):
+    """Odd weights of both signs are refused in Loihi precision, so plain integers run them."""
+
+    def whole(link):
+        return (np.array(link["weights"]) << link["exponent"]).tolist()
+
+    fired = maker["run_loihi"](maker["as_graph"](golden["lava_graph"], whole))
+    assert train_of(fired["a"], 12).differing(train_of(golden["lava"]["a"], 12)) > 100
+
+
+@pytest.mark.slow
+def test_lava_still_does_what_was_stored(golden, maker):
+    """Its own Sparse and LIF, without anything of ours."""
+    assert maker["run_lava"](golden["lava_graph"]) == golden["lava"]
 
 
 def test_the_script_still_makes_the_stored_spikes(golden, maker):
