@@ -255,7 +255,8 @@ def _keep(name: str, label: str, tau: Any, dt_s: float) -> Values:
 
 
 def _keep32(name: str, label: str, tau: Any, dt_s: float) -> Values:
-    return _keep(name, label, tau, dt_s).astype(np.float32).astype(np.float64)
+    dt_as_written = float(np.asarray(tau).dtype.type(dt_s))
+    return _keep(name, label, tau, dt_as_written).astype(np.float32).astype(np.float64)
 
 
 def _gain(r: Any, tau: Any, dt_s: float) -> Values:
