@@ -16,13 +16,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from neurovlm.events.io import open_recording
-from neurovlm.events.scenes import LABELS, TEST_SEEDS, render_clip, subject_from_seed
 from neurovlm.pipeline import Pipeline
 from neurovlm.training.evaluate import TARGETS, evaluate
 
@@ -44,23 +42,6 @@ def real_gestures(pipeline: Pipeline, folder: Path) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def mask_quality(pipeline: Pipeline, n_clips: int = 22) -> dict[str, float]:
-    """Changed patches found, and patches declared for each that changed, on procedural clips."""
-    recalls, ratios = [], []
-    for k in range(n_clips):
-        subject = subject_from_seed(TEST_SEEDS[500 + k])
-        clip = render_clip(k % len(LABELS), subject, seed=k, with_frames=False)
-        changed = pipeline.frontend.run(clip.stream).mask.changed[: clip.n_windows]
-        truth = clip.truth[: len(changed)]
-        recalls.append((changed & truth).sum() / truth.sum())
-        ratios.append(changed.sum() / truth.sum())
-    return {
-        "mean_recall": float(np.mean(recalls)),
-        "lowest_recall": float(np.min(recalls)),
-        "declared_per_changed": float(np.mean(ratios)),
-    }
 
 
 def main() -> None:
@@ -94,8 +75,6 @@ def main() -> None:
             table.add_row(name, *cells, f"{bound} {limit}".strip())
     console.print(table)
     figures: dict[str, Any] = {"procedural": scores}
-    figures["mask"] = mask_quality(pipeline)
-    console.print("Mask on procedural clips: " + json.dumps(figures["mask"]))
     data = os.environ.get("NEUROVLM_DATA")
     if data:
         rows = real_gestures(pipeline, Path(data) / "events_gesture" / "dvs128_gesture")

@@ -1,4 +1,4 @@
-"""The command line: ``neurovlm run|demo|simulate|power|devices``.
+"""The command line: ``neurovlm run|demo|simulate|convert|power|devices``.
 
 Exit codes: 0 done, 2 wrong usage, 3 bad input file, 4 a needed component is missing, 1 else.
 """
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.exceptions import TyperException
 
+from neurovlm.cli_convert import Dialect, NormInput, Reset, convert
 from neurovlm.core.errors import NeurovlmError, UsageError
 from neurovlm.spiking.backends.base import BACKENDS
 from neurovlm.spiking.dynamics import Precision
@@ -39,6 +40,9 @@ PrecisionOption = Annotated[
 ]
 Model = Annotated[
     str | None, typer.Option("--model", help="Model of the zoo or path of a .safetensors file.")
+]
+Detector = Annotated[
+    str | None, typer.Option("--detector", help="Change detector: hand or learned; default hand.")
 ]
 Device = Annotated[
     list[str] | None,
@@ -87,6 +91,7 @@ def run(
     backend: Backend = None,
     precision: PrecisionOption = None,
     model: Model = None,
+    detector: Detector = None,
     device: Device = None,
     rate: Rate = None,
     deploy_precision: Deploy = None,
@@ -111,6 +116,7 @@ def run(
         backend=backend,
         precision=precision,
         model=model,
+        detector_name=detector,
         devices=device,
         rate_hz=rate,
         deploy_precision=deploy_precision,
@@ -130,6 +136,7 @@ def demo(
     backend: Backend = None,
     precision: PrecisionOption = None,
     model: Model = None,
+    detector: Detector = None,
     device: Device = None,
     rate: Rate = None,
     deploy_precision: Deploy = None,
@@ -155,6 +162,7 @@ def demo(
         backend=backend,
         precision=precision,
         model=model,
+        detector_name=detector,
         devices=device,
         rate_hz=rate,
         deploy_precision=deploy_precision,
@@ -179,7 +187,10 @@ def simulate(
     path: Recording,
     out: Annotated[Path, typer.Option("--out", help="npz file for the spikes.")],
     graph: Annotated[
-        str, typer.Option("--graph", help="change-detector, patch-lif, or a NIR file.")
+        str,
+        typer.Option(
+            "--graph", help="change-detector, learned-detector, patch-lif, or a NIR file."
+        ),
     ] = "change-detector",
     backend: Backend = None,
     precision: PrecisionOption = None,
@@ -187,6 +198,9 @@ def simulate(
         float | None,
         typer.Option("--dt-ms", help="Tick of a NIR file that does not say; default 1 ms."),
     ] = None,
+    from_tool: Dialect = None,
+    reset: Reset = None,
+    norm_input: NormInput = None,
     fit: FitOption = None,
     sensor: Sensor = None,
     start: Start = None,
@@ -199,27 +213,33 @@ def simulate(
     from neurovlm.events.io import open_recording
     from neurovlm.frontend.named import graph_by_name
     from neurovlm.report.simulation import describe, print_counts
-    from neurovlm.report.trace_file import write_trace
+    from neurovlm.report.trace_file import trace_writer
     from neurovlm.spiking.backends.base import get_backend
-    from neurovlm.spiking.simulate import simulate as simulate_graph
+    from neurovlm.spiking.simulate import run_traces
 
     chosen = fit or "crop"
     if chosen not in FITS:
         raise UsageError(f"--fit must be one of {', '.join(FITS)}, got {fit!r}")
     _check_file(out)
     engine = get_backend(backend or "fast")
-    spiking = graph_by_name(graph, precision, dt_ms)
+    spiking = graph_by_name(
+        graph, precision, dt_ms, dialect=from_tool, reset=reset, norm_input=norm_input
+    )
     recording = open_recording(path, sensor=_sensor(sensor), sort=sort, start_s=start, stop_s=stop)
-    with _progress("windows") as progress:
-        trace = simulate_graph(spiking, engine, recording.chunks(), fit=chosen, progress=progress)
-    write_trace(trace, out)
-    summary = describe(trace, spiking, engine.name, recording.path, out)
+    with _progress("windows") as progress, trace_writer(spiking.network, out) as writer:
+        chunks = recording.chunks()
+        for trace in run_traces(spiking, engine, chunks, fit=chosen, progress=progress):
+            writer.add(trace)
+    summary = describe(writer.counts, spiking, engine.name, recording.path, out)
     if as_json:
         typer.echo(json.dumps({**summary, "notes": list(recording.notes)}, allow_nan=False))
         return
     print_counts(summary, Console())
     for note in recording.notes:
         typer.echo(f"note: {note}")
+
+
+app.command(epilog="Example: neurovlm convert net.nir ours.nir --from norse")(convert)
 
 
 @app.command(epilog="Example: neurovlm power out/hand/workload.json --device loihi2+jetson-nano")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,16 @@ from neurovlm.core.mask import ChangeMask
 from neurovlm.events.stream import EventStream
 from neurovlm.events.windows import Window
 from neurovlm.frontend.detector import DetectorConfig, change_detector
+from neurovlm.frontend.learned import learned_detector
 from neurovlm.spiking.backends.base import Backend, get_backend, initial_state
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.simulate import encode_whole, encode_window
+from neurovlm.spiking.simulate import encode_whole, encode_window, end_state
 from neurovlm.spiking.trace import NetworkState, Trace
 from neurovlm.spiking.train import SpikeTrain
 
+DetectorName = Literal["hand", "learned"]
+DETECTORS: tuple[DetectorName, ...] = ("hand", "learned")
 FILTER = "F"
 CHANNELS = 3  # OFF events, ON events, support-filter spikes
 
@@ -78,6 +82,7 @@ class Frontend:
         cls,
         config: DetectorConfig | None = None,
         *,
+        detector: DetectorName = "hand",
         backend: str = "fast",
         precision: Precision | str = Precision.LOIHI,
         window_ms: float = 25.0,
@@ -85,13 +90,25 @@ class Frontend:
     ) -> Frontend:
         """Change detector on ``backend`` with windows of ``window_ms``.
 
+        Parameters
+        ----------
+        config
+            Constants of the detector set by hand; the learned one takes those of F from here.
+        detector
+            ``"hand"`` (`change_detector`) or ``"learned"`` (`learned_detector`).
+
         Raises
         ------
         UsageError
-            When the window is no whole number of ticks.
+            When the window is no whole number of ticks, or for an unknown detector.
         """
         grid = PatchGrid() if grid is None else grid
-        graph = change_detector(config, grid=grid, precision=precision)
+        if detector == "hand":
+            graph = change_detector(config, grid=grid, precision=precision)
+        elif detector == "learned":
+            graph = learned_detector(filter_config=config, grid=grid, precision=precision)
+        else:
+            raise UsageError(f"detector must be one of {', '.join(DETECTORS)}, got {detector!r}")
         ticks = window_ms / 1e3 / graph.dynamics.dt_s
         if abs(ticks - round(ticks)) > 1e-9:
             raise UsageError(
@@ -121,8 +138,7 @@ class Frontend:
     def step(self, spikes: SpikeTrain, state: NetworkState) -> tuple[FrontendResult, NetworkState]:
         """Run whole windows from ``state``; no trailing ticks."""
         trace = self.backend.run(self.graph, spikes, state)
-        assert trace.state is not None  # check_run refused backends that give none back
-        return self.read_out(trace), trace.state
+        return self.read_out(trace), end_state(self.backend, trace)
 
     def run(self, stream: EventStream, fit: Fit = "crop") -> FrontendResult:
         """Run a whole stream from silence, the trailing ticks included."""
@@ -155,8 +171,9 @@ def detect(
     stream: EventStream,
     config: DetectorConfig | None = None,
     *,
+    detector: DetectorName = "hand",
     backend: str = "fast",
     fit: Fit = "crop",
 ) -> FrontendResult:
-    """Run the default front end over a whole stream."""
-    return Frontend.build(config, backend=backend).run(stream, fit)
+    """Run a front end over a whole stream in windows of 25 ms."""
+    return Frontend.build(config, detector=detector, backend=backend).run(stream, fit)

@@ -26,8 +26,6 @@ from neurovlm.spiking.dynamics import Dynamics, Precision
 from neurovlm.spiking.fixed_point import UNIT
 from neurovlm.spiking.graph import SpikingGraph
 
-GRAPHS = ("change-detector", "patch-lif")
-
 RING = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
 """The eight neighbours."""
 

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from hw_models import Precision as DeployPrecision
 from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import FITS, Fit
+from neurovlm.frontend.detect import DETECTORS, DetectorName
 from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.spiking.backends.base import BACKENDS
 from neurovlm.spiking.dynamics import Precision
@@ -47,8 +48,11 @@ class RunConfig:
         Precision the ANN is costed at; each device's default when None.
     seed
         Seed of the Monte Carlo over device constants.
+    detector_name
+        Which change detector says what changed: ``hand`` or ``learned``.
     detector
-        Fields of `DetectorConfig` that replace those the model was trained behind.
+        Fields of `DetectorConfig` that replace those the model was trained behind; the learned
+        detector takes the three of its support filter.
     spec
         Fields of the model's spec that replace the trained ones; nested as in `ModelSpec`.
     """
@@ -63,6 +67,7 @@ class RunConfig:
     rate_hz: float | None = None
     deploy_precision: DeployPrecision | None = None
     seed: int = 0
+    detector_name: DetectorName = "hand"
     detector: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
 
@@ -74,6 +79,9 @@ class RunConfig:
             raise UsageError(f"unknown backend {self.backend!r}; known are {known}")
         if self.fit not in FITS:
             raise UsageError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
+        if self.detector_name not in DETECTORS:
+            known = ", ".join(DETECTORS)
+            raise UsageError(f"detector must be one of {known}, got {self.detector_name!r}")
         if not 0 < self.window_ms <= 255:
             raise UsageError(f"window_ms must be in (0, 255], got {self.window_ms:g}")
         if self.caption_every < 1:

@@ -113,6 +113,7 @@ class Pipeline:
         c = self.config
         return Frontend.build(
             self.detector,
+            detector=c.detector_name,
             backend=c.backend,
             precision=c.precision,
             window_ms=c.window_ms,

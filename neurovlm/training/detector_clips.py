@@ -21,10 +21,11 @@ from neurovlm.events.camera import (
     noise_events,
 )
 from neurovlm.events.scenes import LABELS, TRUTH_EVENTS, clip_seed, render_clip, subject_from_seed
+from neurovlm.events.scenes.clip import NOISE_HZ
 from neurovlm.events.scenes.film import GRID, Clip
 
-NOISE_HZ = (0.0, 5.0)
-"""Range of the background noise in events per pixel and second."""
+QUIET = 1 / 8
+"""Share of the training clips without background noise."""
 PIXEL_CHANGE = 0.2
 """A pixel of a video changed when its log luminance differs by more than this (the camera's
 contrast threshold) from one frame to the next."""
@@ -34,9 +35,11 @@ SIDE = 128
 DARK = 0.05  # added to luminance: compression noise in the dark is no change of contrast
 
 
-def noise_levels(n: int, seed: int) -> NDArray[np.float64]:
-    """Noise of ``n`` training clips, uniform over `NOISE_HZ`."""
-    return np.random.default_rng([seed, 5]).uniform(*NOISE_HZ, n)
+def training_noise(n: int, seed: int) -> NDArray[np.float64]:
+    """Noise of ``n`` training clips: one in eight without any, the others log-uniform."""
+    rng = np.random.default_rng([seed, 5])
+    level = np.exp(rng.uniform(*np.log(NOISE_HZ), n))
+    return np.where(rng.random(n) < QUIET, 0.0, level)
 
 
 def procedural_clip(subject_seed: int, noise_hz: float, repetition: int = 0) -> Clip:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from neurovlm.core.errors import InputFileError, UsageError
-from neurovlm.frontend.detector import GRAPHS, change_detector
-from neurovlm.frontend.named import graph_by_name
+from neurovlm.frontend.detector import change_detector
+from neurovlm.frontend.named import GRAPHS, graph_by_name
 from neurovlm.spiking import nir_io
 from neurovlm.spiking.contract import CASES
 
