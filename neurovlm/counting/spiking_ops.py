@@ -60,7 +60,7 @@ def spiking_layers(
             stage="frontend",
             layer=trace.network.input_name,
             kind=OpKind.SPIKING,
-            executed=Ops(spikes=len(trace.input)),
+            executed=Ops(spikes=trace.input_spikes),
         )
     ]
     for p in sorted(trace.populations, key=_signal_order(trace.network)):

@@ -130,8 +130,8 @@ def add_events(x, y, columns, rows, lanes):  # type: ignore[no-untyped-def]
         b[min(columns[x[i | one]] + rows[y[i | one]], cut_off)] += 1
         c[min(columns[x[i | two]] + rows[y[i | two]], cut_off)] += 1
         d[min(columns[x[i | three]] + rows[y[i | three]], cut_off)] += 1
-    for i in range(n >> two << two, n):
-        a[min(columns[x[i]] + rows[y[i]], cut_off)] += 1
+    for last in range(n >> two << two, n):
+        a[min(columns[x[last]] + rows[y[last]], cut_off)] += 1
 
 
 @numba.njit(cache=True, nogil=True)

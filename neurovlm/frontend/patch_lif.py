@@ -10,8 +10,8 @@ from neurovlm.spiking.dynamics import Dynamics, Precision
 from neurovlm.spiking.extension import Extension
 from neurovlm.spiking.graph import SpikingGraph
 
-EVENT_BITS = 11
-"""Up to 2047 events per patch and tick: the most for which the default u provably cannot wrap."""
+EVENT_BITS = 14
+"""Up to 16,383 events per patch and tick: sensors that read out in bursts send thousands."""
 
 
 def patch_lif(
@@ -19,8 +19,8 @@ def patch_lif(
     side: int = PatchGrid().side,
     tau_syn_ms: float = 4.0,
     tau_mem_ms: float = 16.0,
-    weight: int = 16,
-    threshold: int = 1200,
+    weight: int = 2,
+    threshold: int = 150,
     message_bits: int = EVENT_BITS,
     precision: Precision | str = Precision.LOIHI,
 ) -> SpikingGraph:
@@ -28,7 +28,7 @@ def patch_lif(
 
     The input is one graded spike per patch and tick: the number of its events, both polarities
     together; it adds ``weight`` times that number to u. Gains are 1, so weight and threshold are
-    Loihi's integers.
+    Loihi's integers. With the default values u provably cannot wrap, 2 x 16,383 x 64 x 4 < 2**23.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What ``neurovlm simulate`` says of a trace."""
+"""What ``neurovlm simulate`` says of a run."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from rich.console import Console
 from rich.table import Table
 
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.trace import Trace
+from neurovlm.spiking.trace import RunCounts
 
 
 def describe(
-    trace: Trace, graph: SpikingGraph, backend: str, recording: Path, out: Path
+    counts: RunCounts, graph: SpikingGraph, backend: str, recording: Path, out: Path
 ) -> dict[str, Any]:
     """Counts per population and connection, with what ran where."""
     return {
         "schema_version": 1,
         "recording": str(recording),
-        "graph": {"name": graph.name, "hash": graph.hash, "output": trace.network.output},
+        "graph": {"name": graph.name, "hash": graph.hash, "output": graph.network.output},
         "backend": backend,
         "dynamics": graph.dynamics.to_dict(),
-        "n_ticks": trace.n_ticks,
-        "input_spikes": len(trace.input),
+        "n_ticks": counts.n_ticks,
+        "input_spikes": counts.input_spikes,
         "populations": {
             p.name: {"neurons": p.neurons, "spikes": p.spikes, "neuron_updates": p.neuron_updates}
-            for p in trace.populations
+            for p in counts.populations
         },
         "connections": {
-            c.name: {"synapses": c.synapses, "synops": c.synops} for c in trace.connections
+            c.name: {"synapses": c.synapses, "synops": c.synops} for c in counts.connections
         },
         "out": str(out),
     }

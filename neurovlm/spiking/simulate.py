@@ -5,17 +5,64 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from neurovlm.core.errors import UsageError
+from neurovlm.core.errors import BackendError, UsageError
 from neurovlm.core.grid import Fit
 from neurovlm.events.stream import EventStream
 from neurovlm.events.windows import Window, iter_windows
-from neurovlm.spiking.backends.base import Backend, initial_state
-from neurovlm.spiking.encoding import encode_events, grid_for
+from neurovlm.spiking.backends import fast_events
+from neurovlm.spiking.backends.base import Backend, get_backend, initial_state
+from neurovlm.spiking.encoding import encode, grid_for
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.trace import Trace
+from neurovlm.spiking.trace import NetworkState, Trace
 from neurovlm.spiking.train import SpikeTrain
 
 WINDOW_TICKS = 25
+_NO_EVENTS = "the stream holds no events; give a recording with events"
+RUN_WINDOWS = 8  # windows of one run in `simulate`: enough to make its set-up cheap
+
+
+def run_events(
+    graph: SpikingGraph,
+    events: EventStream,
+    *,
+    fit: Fit = "crop",
+    state: NetworkState | None = None,
+    t0_us: int | None = None,
+    n_ticks: int | None = None,
+) -> Trace:
+    """Run events on the fast backend.
+
+    Graphs whose graded input drives one neuron each, as patch-lif, take counts of events straight
+    into their neurons; the trace then holds the counts of the input, not its spikes. For others the
+    events are encoded first. The result is the same.
+
+    Parameters
+    ----------
+    state
+        Where an earlier run stopped; silence by default.
+    t0_us
+        Start of the first tick; the first event by default.
+    n_ticks
+        By default as many as hold every event, plus the graph's depth.
+
+    Raises
+    ------
+    UsageError
+        For a stream without events where ``t0_us`` or ``n_ticks`` is not given, and where more
+        events meet than a graded input can count.
+    """
+    if not len(events) and (t0_us is None or n_ticks is None):
+        raise UsageError(_NO_EVENTS)
+    if t0_us is None:
+        t0_us = int(events.t[0])
+    if n_ticks is None:
+        n_ticks = max((int(events.t[-1]) - t0_us) // graph.dynamics.dt_us + 1, 0)
+        n_ticks += graph.network.depth
+    if fast_events.serves(graph.network):
+        grid = grid_for(graph.network.input_shape, events.sensor, fit)
+        return fast_events.run(graph, events, grid, state=state, t0_us=t0_us, n_ticks=n_ticks)
+    spikes = encode(graph, events, t0_us=t0_us, n_ticks=n_ticks, fit=fit)
+    return get_backend("fast").run(graph, spikes, state)
 
 
 def window_traces(
@@ -24,6 +71,7 @@ def window_traces(
     chunks: Iterable[EventStream],
     *,
     window_ticks: int = WINDOW_TICKS,
+    run_windows: int = 1,
     fit: Fit = "crop",
 ) -> Iterator[tuple[int | None, Trace]]:
     """Run window by window, each from the state the one before it left.
@@ -31,23 +79,75 @@ def window_traces(
     The first window starts at the first event, the last is padded to full length. Then the graph
     runs on for its depth in ticks so that the last events reach the output.
 
+    Parameters
+    ----------
+    run_windows
+        Windows that are run at once.
+
     Yields
     ------
-    End of the window in microseconds (None for the trailing ticks) and the window's trace.
+    End of the last window of a run in microseconds (None for the trailing ticks) and the run's
+    trace.
+
+    Raises
+    ------
+    UsageError
+        When there are no events.
+    BackendError
+        When the backend cannot resume.
     """
     state = initial_state(graph)
-    train: SpikeTrain | None = None
-    for window in iter_windows(chunks, window_ticks * graph.dynamics.dt_us):
-        train = encode_window(graph, window, window_ticks, fit)
+    window_us = window_ticks * graph.dynamics.dt_us
+    for window, n_windows in _whole_windows(chunks, window_us, run_windows):
+        train = encode_window(graph, window, n_windows * window_ticks, fit)
         trace = backend.run(graph, train, state)
-        assert trace.state is not None, "window_traces needs a backend that resumes"
-        state = trace.state
-        yield window.t1_us, trace
-    if train is None:
-        raise UsageError("the stream holds no events; give a recording with events")
-    depth = graph.network.depth
-    silence = replace(train, tick=train.tick[:0], neuron=train.neuron[:0], n_ticks=depth)
+        state = end_state(backend, trace)
+        yield window.t0_us + n_windows * window_us, trace
+    silence = replace(train.between(0, 0), n_ticks=graph.network.depth)
     yield None, backend.run(graph, silence, state)
+
+
+def end_state(backend: Backend, trace: Trace) -> NetworkState:
+    """State after a run that is to be continued.
+
+    Raises
+    ------
+    BackendError
+        When the backend gives none back.
+    """
+    if trace.state is None:
+        raise BackendError(
+            f"backend {backend.name!r}: it gives no state back, so a run cannot go on window by "
+            "window; run the whole recording at once"
+        )
+    return trace.state
+
+
+def run_traces(
+    graph: SpikingGraph,
+    backend: Backend,
+    chunks: Iterable[EventStream],
+    *,
+    window_ticks: int = WINDOW_TICKS,
+    fit: Fit = "crop",
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Trace]:
+    """Traces of runs that follow each other, without their states, which would outgrow the spikes.
+
+    ``progress`` is told the number of windows done. Backends that cannot resume get all input at
+    once.
+    """
+    if not backend.capabilities.resumes:
+        yield backend.run(graph, encode_whole(graph, chunks, window_ticks=window_ticks, fit=fit))
+        return
+    done = 0
+    for end_us, trace in window_traces(
+        graph, backend, chunks, window_ticks=window_ticks, run_windows=RUN_WINDOWS, fit=fit
+    ):
+        yield replace(trace, state=None)
+        if progress is not None and end_us is not None:
+            done += trace.n_ticks // window_ticks
+            progress(done)
 
 
 def simulate(
@@ -59,19 +159,9 @@ def simulate(
     fit: Fit = "crop",
     progress: Callable[[int], None] | None = None,
 ) -> Trace:
-    """Run a whole recording; ``progress`` is told the number of windows done.
-
-    Backends that cannot resume get all input at once.
-    """
-    if backend.capabilities.resumes:
-        parts = []
-        runs = window_traces(graph, backend, chunks, window_ticks=window_ticks, fit=fit)
-        for done, (end_us, trace) in enumerate(runs, start=1):
-            parts.append(replace(trace, state=None))  # states would outgrow the spikes
-            if progress is not None and end_us is not None:
-                progress(done)
-        return Trace.join(parts)
-    return backend.run(graph, encode_whole(graph, chunks, window_ticks=window_ticks, fit=fit))
+    """Run a whole recording into one trace; arguments as in `run_traces`."""
+    runs = run_traces(graph, backend, chunks, window_ticks=window_ticks, fit=fit, progress=progress)
+    return Trace.join(list(runs))
 
 
 def encode_whole(
@@ -82,12 +172,11 @@ def encode_whole(
     fit: Fit = "crop",
 ) -> SpikeTrain:
     """Input spikes of a whole recording, padded to whole windows plus the graph's depth."""
+    window_us = window_ticks * graph.dynamics.dt_us
     trains = [
-        encode_window(graph, window, window_ticks, fit)
-        for window in iter_windows(chunks, window_ticks * graph.dynamics.dt_us)
+        encode_window(graph, window, n_windows * window_ticks, fit)
+        for window, n_windows in _whole_windows(chunks, window_us, RUN_WINDOWS)
     ]
-    if not trains:
-        raise UsageError("the stream holds no events; give a recording with events")
     whole = SpikeTrain.join(trains)
     return replace(whole, n_ticks=whole.n_ticks + graph.network.depth)
 
@@ -96,12 +185,18 @@ def encode_window(
     graph: SpikingGraph, window: Window, n_ticks: int, fit: Fit = "crop"
 ) -> SpikeTrain:
     """Input spikes of one window of ``n_ticks`` ticks."""
-    shape = graph.network.input_shape
-    return encode_events(
-        window.events,
-        grid_for(shape, window.events.sensor, fit),
-        channels=shape[0],
-        t0_us=window.t0_us,
-        n_ticks=n_ticks,
-        dt_us=graph.dynamics.dt_us,
-    )
+    return encode(graph, window.events, t0_us=window.t0_us, n_ticks=n_ticks, fit=fit)
+
+
+def _whole_windows(
+    chunks: Iterable[EventStream], window_us: int, n_windows: int
+) -> Iterator[tuple[Window, int]]:
+    """``n_windows`` windows as one, and how many they are: the last one ends sooner."""
+    latest: Window | None = None
+    for following in iter_windows(chunks, n_windows * window_us):
+        if latest is not None:
+            yield latest, n_windows
+        latest = following
+    if latest is None:
+        raise UsageError(_NO_EVENTS)
+    yield latest, (int(latest.events.t[-1]) - latest.t0_us) // window_us + 1

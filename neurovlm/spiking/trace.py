@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -120,14 +122,60 @@ class ConnectionCount:
     synops: int
 
 
+@dataclass(frozen=True)
+class InputCount:
+    """What the input of a run did, where its spikes were not kept.
+
+    Attributes
+    ----------
+    synops
+        By input connection; what the run before left to deliver is in them.
+    """
+
+    n_ticks: int
+    spikes: int
+    synops: Mapping[str, int]
+
+    def __add__(self, following: InputCount) -> InputCount:
+        synops = {name: n + following.synops[name] for name, n in self.synops.items()}
+        return InputCount(self.n_ticks + following.n_ticks, self.spikes + following.spikes, synops)
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """What a whole run did, in numbers; those of runs that follow each other add up."""
+
+    n_ticks: int
+    input_spikes: int
+    populations: tuple[PopulationCount, ...]
+    connections: tuple[ConnectionCount, ...]
+
+    def __add__(self, following: RunCounts) -> RunCounts:
+        populations = zip(self.populations, following.populations, strict=True)
+        connections = zip(self.connections, following.connections, strict=True)
+        return RunCounts(
+            self.n_ticks + following.n_ticks,
+            self.input_spikes + following.input_spikes,
+            tuple(
+                replace(
+                    a,
+                    spikes=a.spikes + b.spikes,
+                    neuron_updates=a.neuron_updates + b.neuron_updates,
+                )
+                for a, b in populations
+            ),
+            tuple(replace(a, synops=a.synops + b.synops) for a, b in connections),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     """Spikes of every population, with counts.
 
     Attributes
     ----------
-    input
-        The spikes the run was fed with.
+    fed
+        The spikes the run was fed with, or only their counts.
     spikes
         One train per population.
     state
@@ -138,12 +186,28 @@ class Trace:
         Per probed population and variable: ``(n_ticks, n)``.
     """
 
-    input: SpikeTrain
+    fed: SpikeTrain | InputCount
     spikes: Mapping[str, SpikeTrain]
     network: Network
     state: NetworkState | None
     carried: Mapping[str, tuple[Fired, ...]]
     probed: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+
+    @property
+    def input(self) -> SpikeTrain:
+        """The spikes the run was fed with.
+
+        Raises
+        ------
+        UsageError
+            When the run kept only their counts.
+        """
+        if isinstance(self.fed, InputCount):
+            raise UsageError(
+                "trace: this run kept only the counts of its input spikes; make them again with "
+                "neurovlm.spiking.encoding.encode"
+            )
+        return self.fed
 
     @property
     def out(self) -> SpikeTrain:
@@ -153,7 +217,21 @@ class Trace:
     @property
     def n_ticks(self) -> int:
         """Length of the run in ticks."""
-        return self.input.n_ticks
+        return self.fed.n_ticks
+
+    @property
+    def input_spikes(self) -> int:
+        """Number of spikes the run was fed with."""
+        return self.fed.spikes if isinstance(self.fed, InputCount) else len(self.fed)
+
+    @property
+    def counts(self) -> RunCounts:
+        """All counts together."""
+        return RunCounts(self.n_ticks, self.input_spikes, self.populations, self.connections)
+
+    def without_input(self) -> Trace:
+        """Keep only the counts of the input spikes."""
+        return replace(self, fed=self._input_count())
 
     @property
     def populations(self) -> tuple[PopulationCount, ...]:
@@ -172,21 +250,28 @@ class Trace:
         )
 
     def _synops(self, c: Connection) -> int:
-        train = self.input if c.source == self.network.input_name else self.spikes[c.source]
-        arrival = train.tick + c.delay[train.neuron] + 1
-        synops = c.fan_out[train.neuron[arrival < self.n_ticks]].sum()
-        for age, fired in enumerate(self.carried.get(c.source, ())):
-            arrival = c.delay[fired.neuron] - age
-            due = (arrival >= 0) & (arrival < self.n_ticks)
-            synops += c.fan_out[fired.neuron[due]].sum()
-        return int(synops)
+        if c.source != self.network.input_name:
+            return delivered(c, self.spikes[c.source], self.carried.get(c.source, ()))
+        if isinstance(self.fed, InputCount):
+            return self.fed.synops[c.name]
+        return delivered(c, self.fed, self.carried.get(c.source, ()))
+
+    def _input_count(self) -> InputCount:
+        network = self.network
+        own = [c for c in network.connections if c.source == network.input_name]
+        return InputCount(self.n_ticks, self.input_spikes, {c.name: self._synops(c) for c in own})
 
     @classmethod
     def join(cls, parts: Sequence[Trace]) -> Trace:
         """One trace of runs that followed each other through their states."""
         first, last = parts[0], parts[-1]
         spikes = {name: SpikeTrain.join([p.spikes[name] for p in parts]) for name in first.spikes}
-        fed = SpikeTrain.join([part.input for part in parts])
+        trains = [part.fed for part in parts if isinstance(part.fed, SpikeTrain)]
+        fed: SpikeTrain | InputCount
+        if len(trains) == len(parts):
+            fed = SpikeTrain.join(trains)
+        else:
+            fed = reduce(add, (part._input_count() for part in parts))
         probed = {
             population: {
                 name: np.concatenate([part.probed[population][name] for part in parts])
@@ -195,3 +280,14 @@ class Trace:
             for population, variables in first.probed.items()
         }
         return cls(fed, spikes, first.network, last.state, first.carried, probed)
+
+
+def delivered(c: Connection, train: SpikeTrain, carried: Sequence[Fired]) -> int:
+    """Synops of one connection in a run: its source sent ``train``, and ``carried`` before."""
+    arrival = train.tick + c.delay[train.neuron] + 1
+    synops = c.fan_out[train.neuron[arrival < train.n_ticks]].sum()
+    for age, fired in enumerate(carried):
+        arrival = c.delay[fired.neuron] - age
+        due = (arrival >= 0) & (arrival < train.n_ticks)
+        synops += c.fan_out[fired.neuron[due]].sum()
+    return int(synops)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.common import ratio, take_turns
+from benchmarks.peers.brian import EVENTS
 from benchmarks.peers.environment import NotInstalledError
+from benchmarks.peers.lava.run import SPARSE_PIXELS
 from benchmarks.peers.memory import write_recording
 from benchmarks.peers.task import Peer, Task, counts_train, cut, expected, task_from
 from benchmarks.spiking_patch import Candidate, attempt, patch_row
@@ -67,7 +69,7 @@ def test_pixels_sum_to_their_patches_after_a_cut_too() -> None:
 def test_decays_are_those_of_the_graph() -> None:
     task = task_of([(0, 0, 0, 1)], 1)
     assert (task.keep_u, task.keep_v) == (1 - 1 / 4, 1 - 1 / 16)  # tau of 4 and 16 ms
-    assert (task.vth, task.weight) == (1200, 16)
+    assert (task.vth, task.weight) == (150, 2)
 
 
 def test_a_long_recording_reads_back_as_written(tmp_path: Path) -> None:
@@ -136,3 +138,50 @@ def test_a_target_is_met_or_not_or_not_measured(
     reached: float | None, at_most: bool, met: str
 ) -> None:
     assert row("work", "", "", "", "", reached, 5, at_most=at_most)["met"] == met
+
+
+def test_every_target_stands_in_the_table() -> None:
+    def engine(name: str, seconds: float) -> dict[str, Any]:
+        line = {"graph": "change-detector", "stream": "scene, 500 k/s", "engine": name, "note": ""}
+        times = {"us/tick": seconds * 1e6, "x real time": 1e-3 / seconds, "fast us/tick": 20.0}
+        return line | times | {"precision": "loihi", "fast is": seconds / 20e-6}
+
+    def patch(name: str, form: str, rate: str, ratio_: float) -> dict[str, Any]:
+        line = {"stream": f"scene, {rate}", "peer": name, "form": form, "note": ""}
+        return line | {"us/tick": ratio_, "fast us/tick": 1.0, "fast is": ratio_}
+
+    figures: dict[str, Any] = {
+        "agreement": [{"recording": "a", "engine": "lava", "differing": 0}],
+        "patch": [
+            patch("Lava", SPARSE_PIXELS.words, "500 k/s", 600.0),
+            patch("Brian2", EVENTS, "500 k/s", 4.0),
+            patch("Brian2", EVENTS, "5,000 k/s", 4.0),
+            patch("Norse", "", "500 k/s", 150.0),
+            patch("Sinabs", "", "500 k/s", 90.0),
+        ],
+        "engines": [engine("fast, from events", 25e-6), engine("lava", 4e-3), engine("norse", 2e-4)],
+        "throughput": [{"graph": "patch-lif", "stream": "scene", "M events/s": 500.0}],
+        "binning": [
+            {"stream": "scene", "tonic M events/s": 10.0, "ours M events/s": 450.0, "ratio": 45.0,
+             "note": ""},
+        ],
+        "memory": [{"graph": "patch-lif", "events": 200_000_000, "peak_mib": 1025.0}],
+        "first_result": {"cold_s": 14.0, "warm_s": 1.0, "new_graph_s": 2.5},
+    }  # fmt: skip
+    rows = target_rows(figures)
+    assert [(r["work"], r["met"]) for r in rows] == [
+        ("differing spikes, both graphs", "yes"),
+        ("patch-lif, events -> spikes", "yes"),
+        ("patch-lif, events -> spikes", "NO"),  # Brian2 at 500 k/s
+        ("patch-lif, events -> spikes", "yes"),
+        ("patch-lif, counts -> spikes", "NO"),  # Sinabs, the fastest
+        ("change-detector, spikes -> spikes", "yes"),  # Lava
+        ("change-detector, spikes -> spikes", "NO"),  # Norse
+        ("change-detector, events -> spikes", "yes"),
+        ("patch-lif, sustained, one core", "yes"),
+        ("binning to 1 ms patch counts", "yes"),
+        ("simulate --graph patch-lif, peak memory", "NO"),
+        ("engine compiled once per machine", "yes"),
+        ("a new graph after that", "NO"),
+    ]
+    assert len({tuple(r) for r in rows}) == 1  # one table

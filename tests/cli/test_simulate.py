@@ -174,14 +174,17 @@ def flat_input() -> nir.NIRGraph:
     return nir.NIRGraph(nodes, [("input", "1"), ("1", "2.lif"), ("2.lif", "output")])
 
 
-def without_spikes() -> nir.NIRGraph:
-    sound, full = classifier(8e-3), np.ones(10)
-    return nir.NIRGraph({**sound.nodes, "2.lif": nir.LI(full, full, full * 0)}, sound.edges)
+def thresholds_only() -> nir.NIRGraph:
+    sound = classifier(8e-3)
+    return nir.NIRGraph({**sound.nodes, "2.lif": nir.Threshold(np.ones(10))}, sound.edges)
 
 
 @pytest.mark.parametrize(
     ("graph", "expected"),
-    [(flat_input, "change its Input node"), (without_spikes, "node '2.lif': no backend runs a LI")],
+    [
+        (flat_input, "change its Input node"),
+        (thresholds_only, "node '2.lif': no backend runs a Threshold"),
+    ],
 )
 def test_a_graph_that_cannot_run_is_refused_by_node(graph, expected, call, saccade, tmp_path):
     nir.write(str(tmp_path / "bad.nir"), graph())

@@ -8,7 +8,8 @@ import pytest
 from hw_models import OpKind, Workload
 from neurovlm.core.grid import PatchGrid
 from neurovlm.counting.spiking_ops import spiking_layers, spiking_totals
-from neurovlm.frontend.detector import change_detector, patch_lif
+from neurovlm.frontend.detector import change_detector
+from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.backends.base import get_backend
 from neurovlm.spiking.graph import SpikingGraph
 from neurovlm.spiking.trace import Trace
@@ -131,8 +132,12 @@ def test_silence_still_updates_every_neuron():
 
 
 def test_a_graph_without_the_filter_is_all_change_detection():
-    layers = spiking_layers(run(patch_lif(grid=GRID), noise()))
+    counts = np.random.default_rng(1).integers(0, 9, (N_TICKS, 16))
+    spikes = SpikeTrain.from_dense(counts, dt_s=1e-3, shape=(1, 4, 4), graded=True)
+    trace = get_backend("reference").run(patch_lif(side=4), spikes)
+    layers = spiking_layers(trace)
     assert [(layer.stage, layer.layer) for layer in layers] == [
         ("frontend", "input"),
         ("change", "P"),
     ]
+    assert layers[1].executed.synops == brute_force_synops(trace, "P") == (counts[:-1] > 0).sum()

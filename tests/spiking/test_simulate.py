@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from neurovlm.core.errors import UsageError
+from neurovlm.core.errors import BackendError, UsageError
 from neurovlm.core.grid import PatchGrid
 from neurovlm.events.stream import EventStream
-from neurovlm.frontend.detector import change_detector, patch_lif
+from neurovlm.frontend.detector import change_detector
+from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.backends.base import EVERY_FEATURE, Capabilities, get_backend
 from neurovlm.spiking.contract import assert_same_spikes
-from neurovlm.spiking.simulate import encode_whole, simulate, window_traces
+from neurovlm.spiking.simulate import RUN_WINDOWS, encode_whole, simulate, window_traces
 
-GRAPH = patch_lif(grid=PatchGrid(side=3, patch=4), threshold=60)
+GRAPH = change_detector(grid=PatchGrid(side=3, patch=4))
+COUNTING = patch_lif(side=3, threshold=8)
 START_US = 5_000_123
 
 
@@ -75,10 +78,9 @@ def test_length_is_whole_windows_plus_the_depth(stream):
 
 
 def test_windows_run_on_for_the_depth_of_a_deeper_graph(stream):
-    graph = change_detector(grid=PatchGrid(side=3, patch=4))
-    assert graph.network.depth == 3
-    trace = simulate(graph, get_backend("fast"), [stream])
-    assert trace.n_ticks == encode_whole(graph, [stream]).n_ticks
+    assert (COUNTING.network.depth, GRAPH.network.depth) == (1, 3)
+    trace = simulate(GRAPH, get_backend("fast"), [stream])
+    assert trace.n_ticks == encode_whole(GRAPH, [stream]).n_ticks
     assert trace.n_ticks % 25 == 3
 
 
@@ -96,20 +98,45 @@ def test_windows_carry_their_end_and_the_last_is_the_trailing_one(stream):
 
 
 def test_the_last_events_reach_the_output():
-    """A burst in the very last tick comes out in the trailing ticks."""
+    """A burst in the very last tick comes out in the trailing tick."""
     x, y = (a.ravel() for a in np.meshgrid(np.arange(12), np.arange(12)))
     late = np.full(len(x), 24_500)
     t, x, y = np.append(0, late), np.append(0, x), np.append(0, y)
     events = EventStream(t, x, y, np.ones(len(t), bool), (12, 12))
-    trace = simulate(GRAPH, get_backend("fast"), [events])
+    trace = simulate(COUNTING, get_backend("reference"), [events])
     assert trace.n_ticks == 26
     assert set(trace.out.tick.tolist()) == {25}
 
 
 def test_progress_counts_the_windows(stream):
     done = []
-    simulate(GRAPH, get_backend("fast"), [stream], progress=done.append)
-    assert done == list(range(1, -(-stream.duration_us // 25_000) + 1))
+    simulate(GRAPH, get_backend("fast"), [stream], window_ticks=2, progress=done.append)
+    n_windows = -(-stream.duration_us // 2000)
+    assert done == [*range(RUN_WINDOWS, n_windows, RUN_WINDOWS), n_windows]
+
+
+def test_a_run_of_several_windows_ends_with_the_window_of_the_last_event(stream):
+    runs = window_traces(GRAPH, get_backend("fast"), [stream], window_ticks=7, run_windows=8)
+    ends, traces = zip(*runs, strict=True)
+    n_windows = -(-stream.duration_us // 7000)
+    assert n_windows % 8
+    assert [trace.n_ticks for trace in traces] == [56, 56, 7 * (n_windows % 8), 3]
+    assert ends == (*(START_US + 56_000 * k for k in (1, 2)), START_US + 7000 * n_windows, None)
+
+
+class Forgetful:
+    """A backend that says it resumes but gives no state back."""
+
+    name = "forgetful"
+    capabilities = get_backend("fast").capabilities
+
+    def run(self, graph, spikes, state=None):
+        return replace(get_backend("fast").run(graph, spikes, state), state=None)
+
+
+def test_a_backend_without_a_state_is_named(stream):
+    with pytest.raises(BackendError, match=r"backend 'forgetful': it gives no state back"):
+        list(window_traces(GRAPH, Forgetful(), [stream]))
 
 
 def test_no_events_are_refused():
