@@ -159,7 +159,9 @@ def test_every_target_stands_in_the_table() -> None:
             patch("Norse", "", "500 k/s", 150.0),
             patch("Sinabs", "", "500 k/s", 90.0),
         ],
-        "engines": [engine("fast, from events", 25e-6), engine("lava", 4e-3), engine("norse", 2e-4)],
+        "engines": [
+            engine("fast, from events", 25e-6), engine("lava", 4e-3), engine("norse", 2e-4),
+        ],
         "throughput": [{"graph": "patch-lif", "stream": "scene", "M events/s": 500.0}],
         "binning": [
             {"stream": "scene", "tonic M events/s": 10.0, "ours M events/s": 450.0, "ratio": 45.0,
