@@ -266,7 +266,7 @@ def _check_linear(name: str, node: nir.NIRNode, shape: tuple[int, ...]) -> None:
                 "give finite numbers"
             )
     made_for = getattr(node, "input_shape", None)
-    if made_for is not None and _shape(made_for) != shape[1:]:
+    if made_for is not None and len(shape) == 3 and _shape(made_for) != shape[1:]:
         raise GraphError(
             f"node {name!r}: made for inputs of {_shape(made_for)} (height, width), gets "
             f"{shape[1:]}; set input_shape to what arrives"

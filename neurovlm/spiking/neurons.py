@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import nir
 import numpy as np
@@ -17,6 +19,8 @@ from neurovlm.spiking.network import Kind, Population
 FIRING_NODES = (nir.CubaLIF, nir.LIF, nir.IF)
 SILENT_NODES = (nir.CubaLI, nir.LI, nir.I)
 NEURON_NODES = (*FIRING_NODES, *SILENT_NODES)
+_AT_ONCE = (nir.LIF, nir.LI)  # inputs reach v in the tick they arrive, through no current
+_Read: TypeAlias = Callable[[str, float], NDArray[np.float64]]
 
 
 def neuron_shape(node: nir.NIRNode) -> tuple[int, ...]:
@@ -66,25 +70,8 @@ def population(
             raise GraphError(f"node {name!r}: {label} is NaN; give a number")
         return np.broadcast_to(raw, shape).reshape(size)
 
-    leak, reset = values("v_leak", 0.0), values("v_reset", 0.0)
-    at_once = isinstance(node, nir.LIF | nir.LI)  # there a leak potential is a constant input
-    for label, offset in (("v_leak", 0 * leak if at_once else leak), ("v_reset", reset)):
-        if np.any(offset != 0):
-            raise GraphError(
-                f"node {name!r}: {label} must be 0 on every backend here, "
-                f"got {offset[offset != 0][0]:g}; shift the potentials"
-            )
-    tau_mem, tau_syn = np.full(size, np.inf), np.full(size, dynamics.dt_s)
-    if isinstance(node, nir.LIF | nir.LI):
-        tau_mem = values("tau", np.nan)
-    elif isinstance(node, nir.CubaLIF | nir.CubaLI):
-        tau_mem, tau_syn = values("tau_mem", np.nan), values("tau_syn", np.nan)
-    for label, tau in (("tau_syn", tau_syn), ("tau_mem", tau_mem)):
-        if np.any(tau < dynamics.dt_s * (1 - 1e-9)):
-            raise GraphError(
-                f"node {name!r}: {label} must be at least dt = {dynamics.dt_s:g} s, "
-                f"got {tau.min():.9g} s; use a smaller dt (--dt-ms)"
-            )
+    leak = _leak(name, node, values)
+    tau_syn, tau_mem = _time_constants(name, node, values, dynamics.dt_s)
     loss_u, loss_v = _snap(UNIT * dynamics.dt_s / tau_syn), _snap(UNIT * dynamics.dt_s / tau_mem)
     r, w_in = values("r", 1.0), values("w_in", 1.0)
     current_based = isinstance(node, nir.CubaLIF | nir.CubaLI)
@@ -101,11 +88,55 @@ def population(
     full_bias = np.full(size, bias) + np.where(np.isinf(tau_mem), 0.0, leak / r)
     if isinstance(node, SILENT_NODES):
         return Population(name, shape, loss_u, loss_v, np.zeros(size), full_bias, Kind.LI)
-    threshold = _snap(values("v_threshold", np.nan) / gain)
+    threshold = values("v_threshold", np.nan)
+    if np.isinf(threshold).any():
+        raise GraphError(
+            f"node {name!r}: v_threshold must be finite, got {threshold.max():g}; "
+            "use nir.LI for neurons that never fire"
+        )
+    threshold = _snap(threshold / gain)
     plain = Population(name, shape, loss_u, loss_v, threshold, full_bias)
     if extension.encoding is not Encoding.NONE:
         return _encoder(plain, extension.encoding)
     return _extended(plain, extension, gain, dynamics)
+
+
+def _leak(name: str, node: nir.NIRNode, values: _Read) -> NDArray[np.float64]:
+    """``v_leak``, a constant input of ``v_leak / r`` where inputs reach v at once, else 0."""
+    leak, reset = values("v_leak", 0.0), values("v_reset", 0.0)
+    offsets = (
+        {"v_reset": reset} if isinstance(node, _AT_ONCE) else {"v_leak": leak, "v_reset": reset}
+    )
+    for label, offset in offsets.items():
+        if np.any(offset != 0):
+            raise GraphError(
+                f"node {name!r}: {label} must be 0 on every backend here, "
+                f"got {offset[offset != 0][0]:g}; shift the potentials"
+            )
+    return leak
+
+
+def _time_constants(
+    name: str, node: nir.NIRNode, values: _Read, dt_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``tau_syn`` and ``tau_mem`` in seconds; one tick for no current, infinity for no leak."""
+    r = values("r", 1.0)
+    tau_syn, tau_mem, label_mem = np.full(r.shape, dt_s), np.full(r.shape, np.inf), "tau_mem"
+    if isinstance(node, _AT_ONCE):
+        tau_mem, label_mem = values("tau", np.nan), "tau"
+    elif isinstance(node, nir.CubaLIF | nir.CubaLI):
+        tau_syn, tau_mem = values("tau_syn", np.nan), values("tau_mem", np.nan)
+    for label, tau in (("tau_syn", tau_syn), (label_mem, tau_mem)):
+        if np.any(tau <= 0):
+            raise GraphError(
+                f"node {name!r}: {label} must be positive, got {tau.min():.9g} s; give seconds"
+            )
+        if np.any(tau < dt_s * (1 - 1e-9)):
+            raise GraphError(
+                f"node {name!r}: {label} must be at least dt = {dt_s:g} s, "
+                f"got {tau.min():.9g} s; use a smaller dt (--dt-ms)"
+            )
+    return tau_syn, tau_mem
 
 
 def _encoder(p: Population, encoding: Encoding) -> Population:

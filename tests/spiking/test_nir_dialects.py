@@ -200,7 +200,7 @@ ONE, NONE = np.ones(3), np.zeros(3)
         (chain(nir.LIF(ONE, 2 * ONE, NONE, ONE)), "norse", "node 'n0': r must be 1 in this dial"),
         (chain(nir.LIF(ONE, ONE, ONE, ONE)), "snntorch", "node 'n0': v_leak must be 0"),
         (chain(nir.LIF(ONE, ONE, ONE, ONE)), "spikingjelly", "leaks to v_reset, got v_leak=1"),
-        (chain(nir.LIF(ONE * 1e-7, ONE, NONE, ONE)), "norse", "tau_mem must be at least dt"),
+        (chain(nir.LIF(ONE * 1e-7, ONE, NONE, ONE)), "norse", "tau must be at least dt"),
     ],
 )
 def test_what_no_graph_here_gives_is_refused(graph, tool, message):
