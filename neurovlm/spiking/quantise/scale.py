@@ -100,7 +100,8 @@ def scaled(network: Network, p: Population, bits: int) -> Scaled:
     """
     _check(p)
     incoming = [piece for c in network.connections if c.target == p.name for piece in _signs(c)]
-    decays = replace(p, loss_u=np.rint(p.loss_u), loss_v=np.rint(p.loss_v), loss_w=float(p.dw))
+    loss_v = np.minimum(np.rint(p.loss_v), UNIT - 1)  # Loihi keeps at least 1/4096 of v
+    decays = replace(p, loss_u=np.rint(p.loss_u), loss_v=loss_v, loss_w=float(p.dw))
     hard, limit = _limits(network, decays, incoming, bits)
     if p.graded or hard >= 1:
         same = _at(network, decays, incoming, 1.0, bits)
