@@ -147,14 +147,13 @@ class SpikeTrain:
 
     def at(self, tick: int) -> Fired:
         """What fired in one tick."""
-        first, last = np.searchsorted(self.tick, [tick, tick + 1])
+        first, last = self._starts(tick, tick + 1)
         value = None if self.value is None else self.value[first:last]
         return Fired(self.neuron[first:last], value)
 
     def between(self, start: int, stop: int) -> SpikeTrain:
         """Ticks ``start <= tick < stop``, counted from ``start``."""
-        first, last = np.searchsorted(self.tick, [start, stop])
-        cut = slice(int(first), int(last))
+        cut = slice(*self._starts(start, stop))
         value = None if self.value is None else self.value[cut]
         tick = self.tick[cut] - np.int32(start)
         return SpikeTrain(tick, self.neuron[cut], stop - start, self.shape, self.dt_s, value)
@@ -177,7 +176,7 @@ class SpikeTrain:
     def counts(self, window_ticks: int) -> NDArray[np.int64]:
         """Spikes per whole window: ``(n_ticks // window_ticks, *shape)``; the rest is left out."""
         n_windows = self.n_ticks // window_ticks
-        last = int(np.searchsorted(self.tick, n_windows * window_ticks))
+        (last,) = self._starts(n_windows * window_ticks)
         index = (self.tick[:last] // window_ticks).astype(np.int64) * self.n_neurons
         index += self.neuron[:last]
         counts = np.bincount(index, minlength=n_windows * self.n_neurons)
@@ -202,6 +201,11 @@ class SpikeTrain:
         a = one if self.value is None else self.value[i]
         b = one if other.value is None else other.value[k]
         return alone + int((a != b).sum())
+
+    def _starts(self, *ticks: int) -> list[int]:
+        """First spike of each tick or later; with another dtype NumPy would copy all ticks."""
+        found: list[int] = np.searchsorted(self.tick, np.array(ticks, self.tick.dtype)).tolist()
+        return found
 
     def _slots(self) -> NDArray[np.int64]:
         return self.tick.astype(np.int64) * self.n_neurons + self.neuron
