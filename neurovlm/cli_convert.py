@@ -32,6 +32,9 @@ def convert(
     dt_ms: Annotated[float | None, typer.Option("--dt-ms", help="Step of the network.")] = None,
     reset: Reset = None,
     norm_input: NormInput = None,
+    quantise: Annotated[
+        bool, typer.Option("--quantise", help="Round to Loihi's integers and say what changes.")
+    ] = False,
     test: Annotated[
         bool, typer.Option("--test/--no-test", help="Compare spikes with the tools installed here.")
     ] = True,
@@ -48,6 +51,7 @@ def convert(
         dt_ms=dt_ms,
         reset=reset,
         norm_input=norm_input,
+        quantised=quantise,
         test=test,
     )
     if as_json:

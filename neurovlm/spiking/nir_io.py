@@ -114,16 +114,14 @@ def load_foreign(path: str | Path, dialect: str, **confirmed: Any) -> Imported:
 
 def dynamics_of(path: str | Path) -> Dynamics:
     """What the file says of its dynamics; the default (1 ms ticks) where it says nothing."""
-    file = Path(path)
-    note = _note(file, read(file))
+    note = note_of(path)
     return note.dynamics if note else Dynamics()
 
 
-def notes_of(path: str | Path) -> tuple[str, ...]:
-    """What was assumed when the graph in the file was converted, if it was."""
+def note_of(path: str | Path) -> Note | None:
+    """What the file or its sidecar says beside the nodes; None for a file of another tool."""
     file = Path(path)
-    note = _note(file, read(file))
-    return note.notes if note else ()
+    return _note(file, read(file))
 
 
 def read(path: str | Path) -> nir.NIRGraph:

@@ -72,7 +72,7 @@ def test_extensions_and_dynamics_survive_in_either_place(saved, keep):
     assert {n: e for n, e in back.extensions.items() if e != Extension()} == {
         n: e for n, e in graph.extensions.items() if e != Extension()
     }
-    assert nir_io.notes_of(saved) == ("tau was read in steps",)
+    assert nir_io.note_of(saved).notes == ("tau was read in steps",)
 
 
 def test_without_either_the_plain_neurons_are_left(saved):
