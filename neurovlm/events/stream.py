@@ -78,7 +78,13 @@ class EventStream:
         return self[int(first) : int(last)]
 
     def __getitem__(self, cut: slice) -> EventStream:
-        return EventStream(self.t[cut], self.x[cut], self.y[cut], self.p[cut], self.sensor)
+        if cut.step not in (None, 1):
+            return EventStream(self.t[cut], self.x[cut], self.y[cut], self.p[cut], self.sensor)
+        part = object.__new__(EventStream)  # neighbours of a checked stream need no check
+        for name in "txyp":
+            object.__setattr__(part, name, getattr(self, name)[cut])
+        object.__setattr__(part, "sensor", self.sensor)
+        return part
 
     @classmethod
     def join(cls, parts: Sequence[EventStream]) -> EventStream:

@@ -266,14 +266,15 @@ class _Seen:
             window_ticks=frontend.window_ticks,
             fit=self._config.fit,
         ):
-            self._parts.append(dataclasses.replace(trace, state=None))  # 260 kB a window
+            # the state and the input are most of a trace, and would outgrow the spikes
+            self._parts.append(dataclasses.replace(trace, state=None).without_input())
             if t1_us is not None:
                 yield t1_us, frontend.read_out(trace)
 
     def _at_once(self) -> Iterator[tuple[int, FrontendResult]]:
         stream = EventStream.join(list(self._counter.chunks()))
         whole = self._frontend.run(stream, self._config.fit)
-        self._parts.append(whole.trace)
+        self._parts.append(whole.trace.without_input())
         for k in range(len(whole.mask)):
             t1_us = int(stream.t[0]) + (k + 1) * self._frontend.window_us
             yield t1_us, whole.window(k)

@@ -103,7 +103,7 @@ class RunResult:
     snapshots
         At most sixteen windows, evenly spaced.
     trace
-        Spikes of every population.
+        Spikes of every population; the input is counted, not kept.
     workload
         Operation counts of the whole recording.
     """

@@ -284,8 +284,12 @@ class Trace:
 
 def delivered(c: Connection, train: SpikeTrain, carried: Sequence[Fired]) -> int:
     """Synops of one connection in a run: its source sent ``train``, and ``carried`` before."""
-    arrival = train.tick + c.delay[train.neuron] + 1
-    synops = c.fan_out[train.neuron[arrival < train.n_ticks]].sum()
+    if c.delay.any():
+        arrival = train.tick + c.delay[train.neuron] + 1
+        arrived = train.neuron[arrival < train.n_ticks]
+    else:
+        arrived = train.neuron[: np.searchsorted(train.tick, np.int32(train.n_ticks - 1))]
+    synops = c.fan_out[arrived].sum()
     for age, fired in enumerate(carried):
         arrival = c.delay[fired.neuron] - age
         due = (arrival >= 0) & (arrival < train.n_ticks)

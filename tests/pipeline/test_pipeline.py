@@ -265,7 +265,7 @@ def test_snapshots_are_thinned_and_evenly_spaced(pipeline, stream):
 
 def test_events_are_the_input_spikes_of_each_patch(pipeline, stream):
     result = pipeline.run(stream)
-    assert result.events.sum() == len(result.trace.input)
+    assert result.events.sum() == result.trace.input_spikes
     last = result.snapshots[-1]
     tile = last.counts[:2, :9, 9:18]
     assert result.events[last.window, 1] == tile.sum()

@@ -76,7 +76,7 @@ def test_a_run_counts_inferences_ticks_and_keeps_spikes_apart(pipeline, stream):
     spiking = workload.total("executed", "frontend") + workload.total("executed", "change")
     assert spiking.macs == 0
     assert spiking.synops == result.spiking.synops
-    assert spiking.spikes == result.spiking.spikes + len(result.trace.input)
+    assert spiking.spikes == result.spiking.spikes + result.trace.input_spikes
     rest = [x for x in workload.layers if x.stage not in ("frontend", "change")]
     assert all(x.executed.synops == x.executed.neuron_updates == 0 for x in rest)
 

@@ -147,8 +147,8 @@ def _dat_columns(
     for block in read_blocks(path, offset, _DAT_RECORD):
         t, clock = unwrap(block["t"], 32, 1, clock)
         address = block["address"]
-        x = address & ((1 << y_bit) - 1)
-        y = address >> y_bit & ((1 << (y_end - y_bit)) - 1)
+        x = (address & ((1 << y_bit) - 1)).astype(np.uint16)
+        y = (address >> y_bit & ((1 << (y_end - y_bit)) - 1)).astype(np.uint16)
         yield Columns(t + t0_us, x, y, (address >> p_bit & 1).astype(bool))
 
 

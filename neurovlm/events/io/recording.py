@@ -70,9 +70,10 @@ class Recording:
         n = 0
         for part in passes.blocks(parts, self._chunk_events):
             n += len(part.t)
-            yield EventStream(
-                part.t, part.x.astype(np.uint16), part.y.astype(np.uint16), part.p, self.sensor
-            )
+            x, y = (axis.astype(np.uint16, copy=False) for axis in (part.x, part.y))
+            for column in (part.t, x, y, part.p):
+                column.setflags(write=False)  # nobody else holds them: no copy is needed
+            yield EventStream(part.t, x, y, part.p, self.sensor)
         if n == 0:
             raise UsageError(
                 f"{self.path}: no event between --start and --stop; they count seconds from the "
