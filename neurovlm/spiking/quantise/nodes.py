@@ -88,8 +88,9 @@ def convolution(steps: Sequence[nir.NIRNode], shape: tuple[int, ...]) -> nir.Con
         rows = slice(g * per_group, (g + 1) * per_group)
         kernel[rows, g * inside : (g + 1) * inside] = grouped[rows]
     for step in steps[1:]:
-        factors = np.asarray(step.scale).ravel() if isinstance(step, nir.Scale) else np.arange(0)
-        by_channel = per_channel(factors, len(kernel)) if factors.size else None
+        if not isinstance(step, nir.Scale):
+            return None
+        by_channel = per_channel(np.asarray(step.scale, dtype=np.float64), len(kernel))
         if by_channel is None:
             return None
         kernel *= by_channel[:, None, None, None]

@@ -44,7 +44,7 @@ class Part:
     exponent
         They are mantissas shifted left by this.
     error
-        Squared error of the scaled weights in parts of their sum of squares.
+        Squared error of the scaled weights, in parts of their sum of squares.
     scale, grid
         Weights are k times the original, rounded to multiples of ``grid``.
     """
@@ -77,7 +77,8 @@ class Scaled:
     peak
         Largest ``|u|`` that any input can cause, in parts of 2**23.
     error
-        Summed squared relative errors of weights, thresholds, bias and step.
+        Squared errors of weights, thresholds, bias and step, each in parts of its sum of squares,
+        added.
     """
 
     population: Population
@@ -221,7 +222,7 @@ def _at(
     error = sum(
         _error(scale * np.asarray(getattr(p, name)), values) for name, values in whole.items()
     )
-    squares = [float(np.square(part.connection.matrix.data).sum()) for part in parts]
+    squares = [float(np.square(matrix.data).sum()) for _, _, matrix in incoming]
     weighted = sum(part.error * n for part, n in zip(parts, squares, strict=True))
     error += weighted / sum(squares) if any(squares) else 0.0
     connections = tuple(replace(part.connection, matrix=part.matrix) for part in parts)

@@ -114,6 +114,15 @@ def test_delayed_and_graded_spikes_survive_a_cut(cut):
     assert_same(Trace.join([first, second]), whole)
 
 
+def test_what_was_on_its_way_arrives_in_silence():
+    graph, spikes = everything(), graded(4)
+    first = get_backend("reference").run(graph, spikes)
+    silence = SpikeTrain.from_dense(np.zeros((20, 4), int), dt_s=DT, graded=True)
+    expected = get_backend("reference").run(graph, silence, first.state, probes=probes(graph))
+    assert len(expected.out)
+    assert_same(Brian2Backend().run(graph, silence, first.state, probes=probes(graph)), expected)
+
+
 def test_no_ticks_give_back_the_state():
     graph, spikes = everything(), graded(4)
     first = Brian2Backend().run(graph, spikes)

@@ -73,11 +73,11 @@ def simulate(b2: Any, job: Job) -> Outcome:
         source, channels = _source(b2, clock, job)
         built = {p.name: _group(b2, clock, job, p) for p in job.network.populations}
         groups = {name: group for name, (group, _) in built.items()}
-        synapses = [
+        made = (
             _synapses(b2, clock, job.network, index, groups, source, channels)
-            for index, c in enumerate(job.network.connections)
-            if c.synapses
-        ]
+            for index in range(len(job.network.connections))
+        )
+        synapses = [found for found in made if found is not None]
         spikes = {
             name: b2.SpikeMonitor(group, ["s"] if "s" in equations.variables else [])
             for name, (group, equations) in built.items()
@@ -168,6 +168,7 @@ def _synapses(
 ) -> Any:
     """Connection number ``index``, which adds to the input ``x<index>`` of its target.
 
+    None if it has no synapses or no input spike reaches one.
     A graded spike finds its payload in the ``s<age>`` of its neuron when it arrives.
     """
     c = network.connections[index]
@@ -179,9 +180,10 @@ def _synapses(
     elif network.is_graded(c.source):
         ages = np.unique(delay).tolist()
         payload = " * (" + " + ".join(f"s{age or ''}_pre * int(age == {age})" for age in ages) + ")"
-    sender = groups.get(c.source, source)
     entries = matrix.tocoo()
-    target = groups[c.target]
+    if not entries.nnz:
+        return None
+    sender, target = groups.get(c.source, source), groups[c.target]
     synapses = b2.Synapses(
         sender,
         target,
