@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from neurovlm.frontend.detector import DetectorConfig, change_detector
     from neurovlm.frontend.patch_lif import patch_lif
     from neurovlm.pipeline import Pipeline, RunResult
+    from neurovlm.spiking.backends.base import get_backend
     from neurovlm.spiking.graph import SpikingGraph
+    from neurovlm.spiking.quantise import quantise
+    from neurovlm.spiking.trace import probe
     from neurovlm.spiking.train import SpikeTrain
 
 _EXPORTS = {
@@ -28,8 +31,11 @@ _EXPORTS = {
     "SpikeTrain": "neurovlm.spiking.train",
     "SpikingGraph": "neurovlm.spiking.graph",
     "change_detector": "neurovlm.frontend.detector",
+    "get_backend": "neurovlm.spiking.backends.base",
     "open_recording": "neurovlm.events.io",
     "patch_lif": "neurovlm.frontend.patch_lif",
+    "probe": "neurovlm.spiking.trace",
+    "quantise": "neurovlm.spiking.quantise",
     "read": "neurovlm.events.io",
 }
 
@@ -42,8 +48,11 @@ __all__ = [
     "SpikeTrain",
     "SpikingGraph",
     "change_detector",
+    "get_backend",
     "open_recording",
     "patch_lif",
+    "probe",
+    "quantise",
     "read",
 ]
 
