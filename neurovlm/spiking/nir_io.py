@@ -210,6 +210,25 @@ def _write(graph: nir.NIRGraph, metadata: dict[str, str], file: Path) -> None:
             f"{file}: NIR cannot hold this graph ({_one_line(error)}); give every node parameters "
             "of the shape that reaches it"
         ) from error
+    if KEY in metadata:
+        _leave_out_resets(file)
+
+
+def _leave_out_resets(file: Path) -> None:
+    """Remove every ``v_reset``, so that nir before 1.0.6, which has no such field, reads the file.
+
+    Later versions take it as 0 where it is missing, and no graph of ours has another.
+    """
+    with h5py.File(file, "r+") as content:
+        resets: list[str] = []
+
+        def note(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset) and name.rpartition("/")[2] == "v_reset":
+                resets.append(name)
+
+        content["node"].visititems(note)
+        for name in resets:
+            del content["node"][name]
 
 
 def _one_line(error: Exception) -> str:

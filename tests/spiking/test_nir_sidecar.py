@@ -89,6 +89,15 @@ def test_the_file_is_valid_nir_without_us(saved):
     assert set(graph.nodes) == set(extended().nir.nodes)
 
 
+def test_nir_before_v_reset_can_read_it_too(saved):
+    """The field came with NIR 1.0.6; earlier versions refuse fields they do not know."""
+    fields = []
+    with h5py.File(saved) as file:
+        file["node"].visit(fields.append)
+    assert [f for f in fields if f.endswith("v_threshold")]
+    assert not [f for f in fields if f.endswith("v_reset")]
+
+
 def test_a_person_can_read_the_sidecar(saved):
     told = json.loads(sidecar_of(saved).read_text())
     assert told["dynamics"] == Dynamics(precision="float32", allow_wrap=True).to_dict()
