@@ -213,6 +213,10 @@ RNG = np.random.default_rng(3)
 CONV = nir.Conv2d((4, 4), RNG.normal(0, 1, (3, 2, 2, 2)), 2, 0, 1, 1, RNG.normal(0, 0.2, 3))
 POOLED = nir.IF(np.full((2, 2, 2), 1 / DT), np.full((2, 2, 2), 2.3))
 CONVOLVED = nir.IF(np.full((3, 2, 2), 1 / DT), np.full((3, 2, 2), 2.3))
+POOL = nir.AvgPool2d(TWO, TWO, 0 * TWO)
+PADDED = nir.Conv2d((2, 2), RNG.normal(0, 1, (3, 2, 3, 3)), 1, 1, 1, 1, np.zeros(3))
+PLAIN = nir.Conv2d((4, 4), RNG.normal(0, 1, (3, 2, 2, 2)), 1, 0, 2, 1, RNG.normal(0, 0.2, 3))
+MAPS = nir.IF(900 * np.ones((3, 2, 2)), np.ones((3, 2, 2)))
 FULL = np.ones((2, 4, 4))
 PIXELS = nir.IF(900 * FULL, 2.3 * FULL)
 BY_CHANNEL = nir.Scale(RNG.uniform(0.5, 2, 3)[:, None, None] * np.ones((3, 2, 2)))
@@ -228,9 +232,11 @@ EACH = nir.Scale(RNG.uniform(0.5, 2, (3, 2, 2)))
         ([CONV, BY_CHANNEL], CONVOLVED, {nir.Conv2d}),
         ([nir.Scale(RNG.normal(0, 1, (2, 4, 4)))], PIXELS, {nir.Scale}),
         ([], nir.LI(9 * DT * FULL, 9 * FULL, 0 * FULL), {nir.Scale}),
+        ([POOL, PADDED], MAPS, {nir.Conv2d}),
+        ([PLAIN, POOL], nir.IF(900 * np.ones((3, 1, 1)), np.ones((3, 1, 1))), {nir.Conv2d}),
         ([nir.Delay(np.full((2, 4, 4), 3 * DT)), CONV], CONVOLVED, {nir.Delay, nir.Conv2d}),
     ],
-    ids=["conv", "sum-pool", "average-pool", "conv-scale", "scale", "direct", "delay"],
+    ids="conv sum-pool average-pool conv-scale scale direct pool-conv conv-pool delay".split(),
 )  # fmt: skip
 def test_nodes_stay_small(between, cell, kinds):
     """Convolutions stay convolutions, pools become some, chains of several become one matrix."""

@@ -53,8 +53,8 @@ def quantise(graph: SpikingGraph, *, weight_bits: int = WEIGHT_BITS) -> Quantise
     Decays become 4096ths. Weights, bias, threshold and its rise share one scale per population and
     become whole numbers that `neurovlm.spiking.loihi.check_loihi` accepts: mantissas of
     ``weight_bits`` bits, thresholds of 17, and no u that could wrap. Positive and negative weights
-    become nodes of their own, ``..._exc`` and ``..._inh``; a chain of several linear nodes becomes
-    one, a pool a convolution. A graph that is integral already keeps its numbers.
+    become nodes of their own, ``..._exc`` and ``..._inh``; pools become convolutions, and a chain
+    of several linear nodes becomes one. A graph that is integral already keeps its numbers.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _weights(
 
     def node(part: Part, bias: NDArray[np.float64] | None) -> nir.NIRNode:
         shape = _shape(network, part.connection.source)
-        conv = convolution(steps[part.connection.name], shape)
+        conv = convolution(steps[part.connection.name], shape, part.connection.matrix)
         if conv is not None:
             by_channel = None if bias is None else per_channel(bias, len(conv.weight))
             if bias is None or by_channel is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurovlm.core.errors import GraphError
 from neurovlm.spiking.fixed_point import UNIT
+from neurovlm.spiking.linear import Matrix, linear_map
 from neurovlm.spiking.network import Population
 from neurovlm.spiking.neurons import NEURON_NODES
 from neurovlm.spiking.quantise.scale import Part
@@ -62,44 +63,76 @@ def neuron_node(node: nir.NIRNode, p: Population, dt_s: float) -> nir.NIRNode:
     return type(node)(**{k: per_neuron(v) for k, v in fields.items() if hasattr(node, k)})
 
 
-def convolution(steps: Sequence[nir.NIRNode], shape: tuple[int, ...]) -> nir.Conv2d | None:
-    """A convolution or pool of ``shape``, then scales per channel, as one Conv2d; None otherwise.
+def convolution(
+    steps: Sequence[nir.NIRNode], shape: tuple[int, ...], matrix: Matrix
+) -> nir.Conv2d | None:
+    """Convolutions, pools and scales per channel, one after the other, as one Conv2d.
 
-    All channels are in one group: NIR infers a wrong type from others.
+    None where there is none, or where padding between them makes borders differ from ``matrix``,
+    the weights of the whole chain.
     """
-    if not steps or not isinstance(steps[0], nir.Conv2d | nir.SumPool2d | nir.AvgPool2d):
-        return None
-    first = steps[0]
-    channels, height, width = shape
-    if isinstance(first, nir.Conv2d):
-        grouped, groups, dilation = (
-            np.asarray(first.weight, np.float64),
-            first.groups,
-            first.dilation,
-        )
+    whole: nir.Conv2d | None = None
+    for step in steps:
+        if isinstance(step, nir.Scale) and whole is not None:
+            factors = per_channel(np.asarray(step.scale, dtype=np.float64), len(whole.weight))
+            if factors is None:
+                return None
+            whole.weight = whole.weight * factors[:, None, None, None]
+        elif isinstance(step, nir.Conv2d | nir.SumPool2d | nir.AvgPool2d):
+            channels = shape[0] if whole is None else len(whole.weight)
+            one = _ungrouped(step, channels, shape[1:])
+            whole = one if whole is None else _composed(whole, one)
+        else:
+            return None
+        if whole is None:
+            return None
+    if len(steps) > 1 and whole is not None:
+        gap = linear_map("chain", whole, shape)[0] - matrix
+        same = abs(gap).max() <= 1e-9 * abs(matrix).max() if gap.shape == matrix.shape else False
+        return whole if same else None
+    return whole
+
+
+def _ungrouped(step: nir.NIRNode, channels: int, sides: tuple[int, ...]) -> nir.Conv2d:
+    """A convolution or pool with all channels in one group: NIR infers a wrong type from others."""
+    if isinstance(step, nir.Conv2d):
+        grouped, groups, dilation = step.weight, step.groups, step.dilation
     else:
-        sides = np.broadcast_to(np.asarray(first.kernel_size), (2,))
-        grouped, groups, dilation = np.ones((channels, 1, *sides)), channels, 1
-        if isinstance(first, nir.AvgPool2d):
+        window = np.broadcast_to(np.asarray(step.kernel_size), (2,))
+        grouped, groups, dilation = np.ones((channels, 1, *window)), channels, 1
+        if isinstance(step, nir.AvgPool2d):
             grouped /= grouped[0].size
     per_group, inside = len(grouped) // groups, grouped.shape[1]
     kernel = np.zeros((len(grouped), channels, *grouped.shape[2:]))
     for g in range(groups):
         rows = slice(g * per_group, (g + 1) * per_group)
         kernel[rows, g * inside : (g + 1) * inside] = grouped[rows]
-    for step in steps[1:]:
-        if not isinstance(step, nir.Scale):
-            return None
-        by_channel = per_channel(np.asarray(step.scale, dtype=np.float64), len(kernel))
-        if by_channel is None:
-            return None
-        kernel *= by_channel[:, None, None, None]
-    stride, padding = (
-        value if isinstance(value, str) else tuple(np.broadcast_to(value, (2,)).tolist())
-        for value in (first.stride, first.padding)
-    )
+    padding = step.padding if isinstance(step.padding, str) else _pair(step.padding)
     nothing = np.zeros(len(kernel))
-    return nir.Conv2d((height, width), kernel, stride, padding, dilation, 1, nothing)
+    return nir.Conv2d(sides, kernel, _pair(step.stride), padding, _pair(dilation), 1, nothing)
+
+
+def _composed(first: nir.Conv2d, second: nir.Conv2d) -> nir.Conv2d | None:
+    """``second`` behind ``first``, without regard to padding between them."""
+    if isinstance(first.padding, str) or isinstance(second.padding, str):
+        return None
+    stride, apart, inner = (np.array(v) for v in (first.stride, second.dilation, first.dilation))
+    step = stride * apart
+    outer, window = np.array(second.weight.shape[2:]), np.array(first.weight.shape[2:])
+    size = (outer - 1) * step + (window - 1) * inner + 1
+    kernel = np.zeros((len(second.weight), first.weight.shape[1], *size))
+    for y, x in np.ndindex(*outer):
+        for v, u in np.ndindex(*window):
+            at = np.array((y, x)) * step + np.array((v, u)) * inner
+            kernel[:, :, at[0], at[1]] += second.weight[:, :, y, x] @ first.weight[:, :, v, u]
+    strides = tuple((stride * np.array(second.stride)).tolist())
+    padding = tuple((np.array(first.padding) + stride * np.array(second.padding)).tolist())
+    return nir.Conv2d(first.input_shape, kernel, strides, padding, 1, 1, np.zeros(len(kernel)))
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = np.broadcast_to(np.asarray(value), (2,)).tolist()
+    return first, second
 
 
 def per_channel(values: NDArray[np.float64], channels: int) -> NDArray[np.float64] | None:
