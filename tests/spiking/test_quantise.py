@@ -236,7 +236,10 @@ EACH = nir.Scale(RNG.uniform(0.5, 2, (3, 2, 2)))
         ([PLAIN, POOL], nir.IF(900 * np.ones((3, 1, 1)), np.ones((3, 1, 1))), {nir.Conv2d}),
         ([nir.Delay(np.full((2, 4, 4), 3 * DT)), CONV], CONVOLVED, {nir.Delay, nir.Conv2d}),
     ],
-    ids="conv sum-pool average-pool conv-scale scale direct pool-conv conv-pool delay".split(),
+    ids=[
+        "conv", "sum-pool", "average-pool", "conv-scale", "scale", "direct", "pool-conv",
+        "conv-pool", "delay",
+    ],
 )  # fmt: skip
 def test_nodes_stay_small(between, cell, kinds):
     """Convolutions stay convolutions, pools become some, chains of several become one matrix."""
