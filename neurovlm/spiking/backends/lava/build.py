@@ -17,6 +17,7 @@ from neurovlm.spiking.backends.lava.layer import senders
 from neurovlm.spiking.backends.lava.processes.models import PyLayerFixed, PyLayerFloat
 from neurovlm.spiking.backends.lava.processes.process import (
     EventSource,
+    GradedSource,
     Layer,
     ProbeSink,
     SpikeSink,
@@ -52,12 +53,15 @@ def build(job: Job, folder: Path) -> tuple[EventSource, dict[Layer, type[Any]]]:
 
 
 def _source(job: Job, folder: Path) -> EventSource:
-    values = folder / VALUE_FILE
-    return EventSource(
-        size=job.network.n_inputs,
-        neuron_file=str(folder / NEURON_FILE),
-        bounds_file=str(folder / BOUNDS_FILE),
-        value_file=str(values) if values.exists() else "",
+    size, neuron_file = job.network.n_inputs, str(folder / NEURON_FILE)
+    bounds_file = str(folder / BOUNDS_FILE)
+    if not job.network.input_bits:
+        return EventSource(size=size, neuron_file=neuron_file, bounds_file=bounds_file)
+    return GradedSource(
+        size=size,
+        neuron_file=neuron_file,
+        bounds_file=bounds_file,
+        value_file=str(folder / VALUE_FILE),
     )
 
 

@@ -21,6 +21,7 @@ from neurovlm.spiking.backends.lava.layer import LayerStepper, Step, senders
 from neurovlm.spiking.backends.lava.plan import beyond_stock
 from neurovlm.spiking.backends.lava.processes.process import (
     EventSource,
+    GradedSource,
     Layer,
     ProbeSink,
     SpikeSink,
@@ -31,27 +32,51 @@ from neurovlm.spiking.backends.lava.stock import grouped, stock_neurons, stock_s
 from neurovlm.spiking.fixed_point import step_float, step_loihi
 
 
-@implements(proc=EventSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt", "floating_pt")
-class PyEventSource(PyLoihiProcessModel):
+class _PySource(PyLoihiProcessModel):
     """Maps the files into memory and builds one tick's vector at a time."""
-
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
 
     def __init__(self, proc_params: dict[str, Any]) -> None:
         super().__init__(proc_params)
         self._size = proc_params["size"]
         self._neuron = np.load(proc_params["neuron_file"], mmap_mode="r")
         self._bounds = np.load(proc_params["bounds_file"], mmap_mode="r")
-        value_file = proc_params["value_file"]
-        self._value = np.load(value_file, mmap_mode="r") if value_file else None
+
+    def _place(self) -> slice:
+        """Where tick ``time_step - 1`` is in the files: Lava counts from 1."""
+        return slice(*self._bounds[self.time_step - 1 : self.time_step + 1])
+
+
+@implements(proc=EventSource, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt", "floating_pt")
+class PyEventSource(_PySource):
+    """Binary spikes, a byte each."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool, precision=1)
 
     def run_spk(self) -> None:
-        """Send tick ``time_step - 1``: Lava counts from 1."""
-        first, last = self._bounds[self.time_step - 1 : self.time_step + 1]
+        """One tick."""
+        spikes = np.zeros(self._size, np.bool_)
+        spikes[self._neuron[self._place()]] = True
+        self.s_out.send(spikes)
+
+
+@implements(proc=GradedSource, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt", "floating_pt")
+class PyGradedSource(_PySource):
+    """Payloads."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+
+    def __init__(self, proc_params: dict[str, Any]) -> None:
+        super().__init__(proc_params)
+        self._value = np.load(proc_params["value_file"], mmap_mode="r")
+
+    def run_spk(self) -> None:
+        """One tick."""
         payload = np.zeros(self._size, np.int32)
-        payload[self._neuron[first:last]] = 1 if self._value is None else self._value[first:last]
+        payload[self._neuron[self._place()]] = self._value[self._place()]
         self.s_out.send(payload)
 
 

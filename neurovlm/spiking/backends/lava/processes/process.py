@@ -33,17 +33,26 @@ class EventSource(AbstractProcess):
         ``.npy``, int32 ``(n,)``: channels that spike, tick after tick.
     bounds_file
         ``.npy``, int64 ``(n_ticks + 1,)``: where each tick begins in ``neuron_file``.
-    value_file
-        ``.npy``, int32 ``(n,)``: payloads; empty for binary spikes.
     """
 
-    def __init__(
-        self, *, size: int, neuron_file: str, bounds_file: str, value_file: str = ""
-    ) -> None:
+    def __init__(self, *, size: int, neuron_file: str, bounds_file: str, **further: str) -> None:
+        super().__init__(size=size, neuron_file=neuron_file, bounds_file=bounds_file, **further)
+        self.s_out = OutPort(shape=(size,))
+
+
+class GradedSource(EventSource):
+    """An `EventSource` of graded spikes.
+
+    Parameters
+    ----------
+    value_file
+        ``.npy``, int32 ``(n,)``: payload of each spike in ``neuron_file``.
+    """
+
+    def __init__(self, *, size: int, neuron_file: str, bounds_file: str, value_file: str) -> None:
         super().__init__(
             size=size, neuron_file=neuron_file, bounds_file=bounds_file, value_file=value_file
         )
-        self.s_out = OutPort(shape=(size,))
 
 
 class Layer(AbstractProcess):
