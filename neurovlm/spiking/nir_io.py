@@ -30,7 +30,8 @@ def save(
     ----------
     dialect
         Write for the import of ``snntorch`` or ``norse`` instead. Such a file holds that tool's
-        numbers and no note of ours; read it again with the same dialect only in that tool.
+        numbers and no note of ours. Norse's import and export differ, so `load` does not read what
+        was written for Norse.
     notes
         What was assumed on the way here, for the sidecar.
 

@@ -107,6 +107,14 @@ def test_a_file_for_a_tool_is_its_own_and_valid(tool, tmp_path):
     compare(graph, spikes, out, tool).require()
 
 
+def test_the_path_of_a_file_of_ours_is_checked_as_its_graph(tmp_path):
+    path = tmp_path / "ours.nir"
+    nir_io.save(image_graph(groups=1), path)
+    of_path, of_graph = (check(g, "snntorch", ticks=60) for g in (path, image_graph(groups=1)))
+    assert of_path == of_graph
+    of_path.require()
+
+
 def test_a_loop_is_kept_within_its_population():
     """Norse's and snnTorch's imports both fail on it, so the tool's own layer is run."""
     import snntorch

@@ -29,8 +29,8 @@ def check(
     Parameters
     ----------
     source
-        A graph of ours, which is written for the tool's import first, or the path of a file that
-        the tool wrote, which is converted for the reference.
+        A graph of ours or the path of one, which is written for the tool's import first; or the
+        path of a file that the tool wrote, which is converted for the reference.
     module
         The tool's own network, to run instead of the tool's import.
     confirmed
@@ -52,6 +52,8 @@ def check(
         When the tool is not installed, or not one that can be.
     """
     notes: tuple[str, ...] = ()
+    if not isinstance(source, SpikingGraph) and nir_io.note_of(source) is not None:
+        source = nir_io.load(source, **confirmed)
     if isinstance(source, SpikingGraph):
         graph = source
         if graph.dynamics.precision is not Precision.FLOAT32:
