@@ -31,6 +31,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.bench_spiking --full
 	$(BIN)/python -m benchmarks.bench_pipeline
 	$(BIN)/python -m benchmarks.bench_quality
+	$(BIN)/python -m benchmarks.bench_mask
 
 notebooks: setup
 	$(BIN)/python -m pytest -q -p no:cacheprovider --nbmake --nbmake-timeout=600 notebooks

@@ -61,10 +61,10 @@ class DetectorConfig:
     self_weight: int = 64
     relay_tau_ms: float = 3.0
     relay_weight: int = 32
-    adapt_tau_ms: float = 200.0
+    adapt_tau_ms: float = 400.0
     adapt_in: int = 16
-    adapt_threshold: int = 160
-    adapt_weight: int = 4
+    adapt_threshold: int = 2000
+    adapt_weight: int = 255
     ring_weight: int = 8
     hold_weight: int = 1
     readout_tau_ms: float = 20.0

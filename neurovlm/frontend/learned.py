@@ -280,6 +280,6 @@ def save_constants(
     """Write kernels as npz and, as JSON beside them, the constants with what ``card`` tells."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        np.savez_compressed(file, **{name: constants.kernels[name] for name in KERNELS})
+        np.savez_compressed(file, allow_pickle=False, **constants.kernels)
     whole = {"config": asdict(constants.config), **card}
     path.with_suffix(".json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")

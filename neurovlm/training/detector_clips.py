@@ -38,7 +38,8 @@ DARK = 0.05  # added to luminance: compression noise in the dark is no change of
 def training_noise(n: int, seed: int) -> NDArray[np.float64]:
     """Noise of ``n`` training clips: one in eight without any, the others log-uniform."""
     rng = np.random.default_rng([seed, 5])
-    level = np.exp(rng.uniform(*np.log(NOISE_HZ), n))
+    low, high = np.log(NOISE_HZ)
+    level = np.exp(rng.uniform(low, high, n))
     return np.where(rng.random(n) < QUIET, 0.0, level)
 
 

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import PatchGrid
 from neurovlm.frontend.learned import (
     KERNELS,
@@ -43,6 +42,7 @@ from neurovlm.training.detector_scan import leaky_scan, leaky_scan_back
 GRID = PatchGrid()
 ROOM = 0.97  # of the largest current: rounding may add half a unit per weight
 MAX_INHIBITION = 4095
+INHIBITION_ROOM = 0.9
 UNIT_V = 1 << WEIGHT_SHIFT
 
 STEP = dict(zip(KERNELS, (1 / 3, 1 / 3, 0.1, 0.2, 0.2, 0.2, 0.2, 0.3, 0.2, 0.2), strict=True))
@@ -234,8 +234,13 @@ class Twin(nn.Module):
             scaled = weight * (units[target] * STEP[name])
             if target in self.keep:
                 scaled = _within(scaled, 32.0 * ROOM * (UNIT - self.keep[target]))
-            whole[name] = rounded(scaled)
-        return whole
+            whole[name] = scaled
+        for target in ("Y", "H"):
+            factor = _bearable([w for name, w in whole.items() if name.endswith(f"_{target}")])
+            for name, weight in whole.items():
+                if name.endswith(f"_{target}"):
+                    whole[name] = weight * factor
+        return {name: rounded(weight) for name, weight in whole.items()}
 
     def forward(self, film: Film, first: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
         """Sums at the read-out, in units of Y's threshold, and the spikes they come from.
@@ -287,14 +292,6 @@ class Twin(nn.Module):
         kernels = {
             name: value.detach().numpy().astype(np.int16) for name, value in self.integers().items()
         }
-        for target in ("Y", "H"):
-            parts = [k for name, k in kernels.items() if name.endswith(f"_{target}")]
-            inhibition = -sum(np.minimum(k, 0).sum(axis=(1, 2, 3), dtype=int).min() for k in parts)
-            if inhibition > MAX_INHIBITION:
-                raise UsageError(
-                    f"twin: inhibition of {target} sums to {inhibition}, at most {MAX_INHIBITION} "
-                    "leaves nothing for the next tick; train with a smaller rate"
-                )
         return LearnedConstants(config, kernels)
 
 
@@ -347,6 +344,14 @@ def _same(spikes: Tensor, kernel: Tensor, stride: int = 1) -> Tensor:
     return functional.conv2d(
         spikes, kernel, stride=stride, padding=(kernel.shape[-1] - stride) // 2
     )
+
+
+def _bearable(weights: list[Tensor]) -> Tensor:
+    """Factor per channel that keeps the inhibition of all ``weights`` within `MAX_INHIBITION`."""
+    with torch.no_grad():
+        total = torch.stack([-w.clamp(max=0).sum(dim=(1, 2, 3)) for w in weights]).sum(0)
+        factor = (INHIBITION_ROOM * MAX_INHIBITION / total).clamp(max=1.0)
+    return factor[:, None, None, None]
 
 
 def _within(weights: Tensor, room: NDArray[np.float64]) -> Tensor:

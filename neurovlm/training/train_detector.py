@@ -99,7 +99,7 @@ def train(out: Path, config: FitConfig, n_clips: int) -> LearnedConstants:
             "subjects": f"TRAIN_SEEDS[0:{n_clips}]",
             "noise": "one clip in eight 0 Hz per pixel, the others log-uniform from 0.1 to 5 Hz",
             "minutes": round((time.monotonic() - start) / 60, 1),
-            "command": "python -m neurovlm.training.train_detector --out DIR",
+            "command": f"python -m neurovlm.training.train_detector --out DIR --seed {config.seed}",
         },
         "operating_points": {
             "subjects": f"TRAIN_SEEDS[{CHOICE.start}:{CHOICE.stop}], noise {NOISE_LEVELS_HZ} Hz",
@@ -124,7 +124,7 @@ def main(
     steps: Annotated[int, typer.Option(min=1, help="training steps")] = FitConfig.steps,
     clips: Annotated[int, typer.Option(min=1, help="training clips")] = 480,
     hand: Annotated[bool, typer.Option("--hand", help="search the hand-set constants")] = False,
-    trials: Annotated[int, typer.Option(min=1, help="trials of that search")] = 3000,
+    trials: Annotated[int, typer.Option(min=1, help="trials of that search")] = 400,
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Train the learned detector on procedural scenes."""

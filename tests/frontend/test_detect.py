@@ -211,19 +211,13 @@ def flicker_spikes(**changes):
 
 
 def test_flicker_tires_the_detector():
-    """Threshold adaptation, strong enough to see: fewer D spikes later than at the start."""
-    slow = {"adapt_tau_ms": 400.0, "adapt_threshold": 2000}
-    first, last, _ = flicker_spikes(adapt_weight=255, **slow)
-    untired_first, untired_last, _ = flicker_spikes(adapt_weight=0, **slow)
+    """Threshold adaptation: fewer D spikes later than at the start."""
+    first, last, whole = flicker_spikes()
+    untired_first, untired_last, untired_whole = flicker_spikes(adapt_weight=0)
     assert first == untired_first, "the relay has not fired yet"
-    assert 0 < last < first
+    assert 0 < last < 0.8 * first
     assert last < untired_last
-
-
-def test_adaptation_takes_spikes_away_with_the_shipped_constants_too():
-    *_, with_relay = flicker_spikes()
-    *_, without = flicker_spikes(adapt_weight=0)
-    assert with_relay < without
+    assert whole < untired_whole
 
 
 def test_the_cap_pushes_back_when_everything_moves():

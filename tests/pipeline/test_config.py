@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import tomli_w
 
@@ -51,6 +52,16 @@ def test_settings_of_one_run_do_not_stay(pipeline, stream):
 def test_a_whole_detector_replaces_every_constant(pipeline):
     other = DetectorConfig(filter_threshold=120)
     assert pipeline.using(detector=other).detector == other
+
+
+def test_the_detector_is_one_argument_and_keeps_the_tokens_counts(pipeline, stream):
+    learned = pipeline.using(detector_name="learned")
+    assert learned.frontend.graph.name == "learned-detector"
+    assert pipeline.frontend.graph.name == "change-detector"
+    by_hand, ours = pipeline.run(stream), learned.run(stream)
+    assert ours.config.detector_name == "learned"
+    assert np.array_equal(ours.snapshots[0].counts, by_hand.snapshots[0].counts)
+    assert not np.array_equal(ours.mask.changed, by_hand.mask.changed)
 
 
 def test_spec_settings_pile_up_and_change_the_policy(pipeline, stream):
@@ -163,6 +174,7 @@ def test_the_command_line_wins_over_the_file(tmp_path):
         ({"detector": 5}, "detector: expected a table of keys, got 5"),
         ({"detector": {"cap_in": "four"}}, "detector.cap_in: .*got 'four'"),
         ({"detector": {"relay_tau_ms": 0.1}}, "relay_tau_ms must be 1 to 4096 ms, got 0.1"),
+        ({"detector_name": "best"}, "detector_name: .*got 'best'"),
         ({"backend": 3}, "backend: .*got 3"),
         ({"window_ms": "long"}, "window_ms: .*got 'long'"),
         ({"window_ms": float("nan")}, "window_ms must be in .*got nan"),
