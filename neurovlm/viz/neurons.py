@@ -50,13 +50,15 @@ def membrane(
     for colour, neuron in zip(style.DEVICES * len(neurons), neurons, strict=False):
         ax.plot(time_s, values[:, neuron], color=colour, linewidth=1.0, label=f"neuron {neuron}")
         fired_s = (train.tick[train.neuron == neuron] + 1) * dt_s
-        top = np.ones(len(fired_s))
+        top = np.full(len(fired_s), 0.96)  # of the height
         across = ax.get_xaxis_transform()
-        ax.plot(fired_s, top, "|", color=colour, markersize=9, transform=across, clip_on=False)
+        ax.plot(fired_s, top, "|", color=colour, markersize=7, transform=across)
     if variable == "v" and p.kind is Kind.LIF:
         level = _threshold(trace, p, neurons[0])
         ax.plot(time_s, level, color=style.GREY, linewidth=0.8, linestyle="--", label="threshold")
     ax.set_xlim(0, max(trace.n_ticks, 1) * dt_s)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.12 * (high - low))  # room for the spikes
     unit = " (weights)" if variable in _SCALED else ""
     style.dress(ax, title=f"{population}: {variable}", x="time (s)", y=f"{variable}{unit}")
     style.legend_below(ax, min(len(neurons) + 1, 5))
