@@ -13,6 +13,8 @@ where states are proved to stay below 2**19.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numba.core import types
@@ -179,7 +181,7 @@ def _copy(plan, probed, x, y, fired, begin, mark, tick, at):  # type: ignore[no-
 
 
 # How a number decays, by its type: a stub for Python, the overloads for the compiler.
-def _kept(x, keep):  # type: ignore[no-untyped-def]
+def _kept(x: Any, keep: Any) -> Any:
     """Part ``keep`` of x: a fraction in floats, in 4096ths and rounded toward zero in integers."""
 
 
@@ -212,7 +214,7 @@ def _keep_short(x, keep):  # type: ignore[no-untyped-def]
     return np.int32(np.int32(product + toward_zero) >> np.int32(12))
 
 
-def _integrate(u, v, a, bias, keep_u, keep_v):  # type: ignore[no-untyped-def]
+def _integrate(u: Any, v: Any, a: Any, bias: Any, keep_u: Any, keep_v: Any) -> None:
     """Decay u and v, add what has arrived, and let the next tick's input start at the bias."""
 
 
@@ -244,7 +246,7 @@ def _integrate_integers(u, v, a, bias, keep_u, keep_v):  # type: ignore[no-untyp
         v[i] = min(max(vi, kind(1 - limit)), kind(limit - kind(1)))
 
 
-def _step(plan, cells, x, p, spiking, far, seen):  # type: ignore[no-untyped-def]
+def _step(plan: Any, cells: Any, x: Any, p: Any, spiking: Any, far: Any, seen: Any) -> None:
     """Step a population of narrow states in the way that its kind and its state allow."""
 
 
