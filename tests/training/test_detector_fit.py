@@ -53,6 +53,7 @@ def test_films_lie_side_by_side(examples):
     assert (film.stream == 1).sum() == len(examples[1].spikes)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(examples):
     told = []
     twin = fit(examples, replace(TINY, steps=400), told.append)
