@@ -58,11 +58,7 @@ def run_events(
     if n_ticks is None:
         n_ticks = max((int(events.t[-1]) - t0_us) // graph.dynamics.dt_us + 1, 0)
         n_ticks += graph.network.depth
-    if fast_events.serves(graph.network):
-        grid = grid_for(graph.network.input_shape, events.sensor, fit)
-        return fast_events.run(graph, events, grid, state=state, t0_us=t0_us, n_ticks=n_ticks)
-    spikes = encode(graph, events, t0_us=t0_us, n_ticks=n_ticks, fit=fit)
-    return get_backend("fast").run(graph, spikes, state)
+    return _run(graph, get_backend("fast"), events, t0_us, n_ticks, fit, state, False)
 
 
 def window_traces(
@@ -72,6 +68,7 @@ def window_traces(
     *,
     window_ticks: int = WINDOW_TICKS,
     run_windows: int = 1,
+    keep_input: bool = True,
     fit: Fit = "crop",
 ) -> Iterator[tuple[int | None, Trace]]:
     """Run window by window, each from the state the one before it left.
@@ -83,6 +80,8 @@ def window_traces(
     ----------
     run_windows
         Windows that are run at once.
+    keep_input
+        False where counts of the input are enough: some graphs then run faster, see `run_events`.
 
     Yields
     ------
@@ -99,12 +98,29 @@ def window_traces(
     state = initial_state(graph)
     window_us = window_ticks * graph.dynamics.dt_us
     for window, n_windows in _whole_windows(chunks, window_us, run_windows):
-        train = encode_window(graph, window, n_windows * window_ticks, fit)
-        trace = backend.run(graph, train, state)
+        n_ticks, end_us = n_windows * window_ticks, window.t0_us + n_windows * window_us
+        trace = _run(graph, backend, window.events, window.t0_us, n_ticks, fit, state, keep_input)
         state = end_state(backend, trace)
-        yield window.t0_us + n_windows * window_us, trace
-    silence = replace(train.between(0, 0), n_ticks=graph.network.depth)
-    yield None, backend.run(graph, silence, state)
+        yield end_us, trace
+    silence, n_ticks = EventStream.empty(window.events.sensor), graph.network.depth
+    yield None, _run(graph, backend, silence, end_us, n_ticks, fit, state, keep_input)
+
+
+def _run(
+    graph: SpikingGraph,
+    backend: Backend,
+    events: EventStream,
+    t0_us: int,
+    n_ticks: int,
+    fit: Fit,
+    state: NetworkState | None,
+    keep_input: bool,
+) -> Trace:
+    if not keep_input and backend.name == "fast" and fast_events.serves(graph.network):
+        grid = grid_for(graph.network.input_shape, events.sensor, fit)
+        return fast_events.run(graph, events, grid, state=state, t0_us=t0_us, n_ticks=n_ticks)
+    spikes = encode(graph, events, t0_us=t0_us, n_ticks=n_ticks, fit=fit)
+    return backend.run(graph, spikes, state)
 
 
 def end_state(backend: Backend, trace: Trace) -> NetworkState:
@@ -134,15 +150,21 @@ def run_traces(
 ) -> Iterator[Trace]:
     """Traces of runs that follow each other, without their states, which would outgrow the spikes.
 
-    ``progress`` is told the number of windows done. Backends that cannot resume get all input at
-    once.
+    Of the input they may hold counts only, see `run_events`. ``progress`` is told the number of
+    windows done. Backends that cannot resume get all input at once.
     """
     if not backend.capabilities.resumes:
         yield backend.run(graph, encode_whole(graph, chunks, window_ticks=window_ticks, fit=fit))
         return
     done = 0
     for end_us, trace in window_traces(
-        graph, backend, chunks, window_ticks=window_ticks, run_windows=RUN_WINDOWS, fit=fit
+        graph,
+        backend,
+        chunks,
+        window_ticks=window_ticks,
+        run_windows=RUN_WINDOWS,
+        keep_input=False,
+        fit=fit,
     ):
         yield replace(trace, state=None)
         if progress is not None and end_us is not None:

@@ -137,7 +137,7 @@ def test_an_unexpected_system_error_is_one_line_too(call, recording, monkeypatch
     def full(*_args: object, **_arrays: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("neurovlm.report.trace_file.np.savez_compressed", full)
+    monkeypatch.setattr("neurovlm.report.trace_file.shutil.copyfileobj", full)
     called = call("simulate", recording, "--out", tmp_path / "x.npz")
     assert called.code != 0
     assert "No space left on device" in called.message
@@ -148,7 +148,7 @@ def test_an_interrupt_is_said_and_leaves_nothing(call, recording, monkeypatch, t
     def interrupt(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("neurovlm.spiking.simulate.encode_window", interrupt)
+    monkeypatch.setattr("neurovlm.spiking.simulate.encode", interrupt)
     called = call("simulate", recording, "--out", tmp_path / "x.npz")
     assert called.code == 1
     assert called.message == "interrupted; nothing was written"
