@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurovlm.core.errors import GraphError
+from neurovlm.core.errors import GraphError, UsageError
 from neurovlm.core.grid import FITS, GridMap
+from neurovlm.events.binning import count_cells
 from neurovlm.events.stream import EventStream
 from neurovlm.spiking.encoding import encode_events, grid_for
 
@@ -101,6 +102,41 @@ def test_pixels_cut_off_give_no_spike():
 
 def test_no_events_are_no_spikes():
     assert len(check(stream([]))) == 0
+
+
+@given(
+    events_of_8x6,
+    st.sampled_from(FITS),
+    st.sampled_from([1, 2]),
+    st.integers(-1000, 4000),
+    st.integers(1, 12),
+)
+def test_graded_spikes_count_their_events(events, fit, channels, t0_us, n_ticks):
+    events, grid = stream(events), GridMap.fit((8, 6), 4, fit)
+    options = {"channels": channels, "t0_us": t0_us, "n_ticks": n_ticks, "dt_us": DT_US}
+    train = encode_events(events, grid, message_bits=8, **options)
+    assert pairs(train) == pairs(encode_events(events, grid, **options))
+    counts = count_cells(events, grid, channels=channels, t0_us=t0_us, n_bins=n_ticks, bin_us=DT_US)
+    assert np.array_equal(train.dense_values(), counts.reshape(n_ticks, -1))
+
+
+def test_more_events_than_the_message_can_count_are_an_error():
+    events = stream([(1500, 2, 1, True)] * 4)
+    grid = GridMap.fit((8, 6), 6)
+    options = {"channels": 2, "t0_us": 0, "n_ticks": 3, "dt_us": DT_US}
+    assert encode_events(events, grid, message_bits=3, **options).value.tolist() == [4]
+    with pytest.raises(
+        UsageError, match=r"4 of tick 1 meet in input cell \(1, 1, 1\).*to 3; raise"
+    ):
+        encode_events(events, grid, message_bits=2, **options)
+
+
+@pytest.mark.parametrize("sensor", [(128, 128), (640, 480), (34, 34)], ids=str)
+def test_a_side_that_divides_the_model_takes_cells_of_its_grid(sensor):
+    fine, patches = grid_for((2, 126, 126), sensor), grid_for((1, 14, 14), sensor)
+    assert patches.pixels == 14
+    for a, b in ((fine.columns, patches.columns), (fine.rows, patches.rows)):
+        assert np.array_equal(b, np.where(a < 0, -1, a // 9))
 
 
 @pytest.mark.parametrize("shape", [(2, 126, 126), (1, 34, 34)])
