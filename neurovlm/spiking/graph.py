@@ -161,8 +161,20 @@ def _resolve(
     network = Network(
         input_name, input_shape, populations, connections, outputs[0].source, dynamics, bits
     )
+    _check_encoders(network)
     _ = network.depth  # refuses an output that the input cannot reach
     return network
+
+
+def _check_encoders(network: Network) -> None:
+    """Refuse fractional weights into neurons that count in integers."""
+    for c in network.connections:
+        weights, target = c.matrix.data, network.population(c.target)
+        if target.graded and not np.array_equal(weights, np.rint(weights)):
+            raise GraphError(
+                f"node {c.name!r}: {target.kind} neurons count in integers in every precision, got "
+                f"a weight of {weights[weights != np.rint(weights)][0]:g}; scale and round it"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -170,6 +170,7 @@ def test_delayed_spikes_survive_a_cut_and_are_counted_once():
         (lambda: graph_of(IF1, ONE, extension=Extension(message_bits=2)), "message_bits does not"),
         (lambda: graph_of(LI1, ONE, extension=Extension(refractory_s=DT)), "does not fit a LI"),
         (lambda: graph_of(LIF1, ONE, extension=Extension(encoding="delta")), "encoding does not"),
+        (lambda: graph_of(IF1, 0.5 * ONE, extension=Extension(encoding="delta")), "weight of 0.5"),
         (lambda: Extension(adapt_step=3), "adapt_tau_s and adapt_step go together"),
         (lambda: Extension(refractory_s=-1), "refractory_s must be a number of at least 0"),
         (lambda: Extension(encoding="rate"), "encoding must be one of"),

@@ -92,8 +92,8 @@ _REGISTRY = {
 BACKENDS = tuple(_REGISTRY)
 
 
-def get_backend(name: str) -> Backend:
-    """The backend called ``name``.
+def get_backend(name: str, **options: Any) -> Backend:
+    """The backend called ``name``, built with its own ``options``: ``mode="standalone"`` of brian2.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def get_backend(name: str) -> Backend:
     if name not in _REGISTRY:
         raise UsageError(f"unknown backend {name!r}; known are {', '.join(BACKENDS)}")
     module, _, attribute = _REGISTRY[name].partition(":")
-    backend: Backend = getattr(importlib.import_module(module), attribute)()
+    backend: Backend = getattr(importlib.import_module(module), attribute)(**options)
     return backend
 
 
