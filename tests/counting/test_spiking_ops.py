@@ -8,7 +8,7 @@ import pytest
 from hw_models import OpKind, Workload
 from neurovlm.core.grid import PatchGrid
 from neurovlm.counting.spiking_ops import spiking_layers, spiking_totals
-from neurovlm.frontend.detector import change_detector
+from neurovlm.frontend.detector import DetectorConfig, change_detector
 from neurovlm.frontend.patch_lif import patch_lif
 from neurovlm.spiking.backends.base import get_backend
 from neurovlm.spiking.graph import SpikingGraph
@@ -53,7 +53,7 @@ def brute_force_synops(trace: Trace, target: str) -> int:
 
 @pytest.fixture(scope="module")
 def trace() -> Trace:
-    return run(change_detector(grid=GRID), noise())
+    return run(change_detector(DetectorConfig(adapt_threshold=40), grid=GRID), noise())
 
 
 def test_counts_equal_brute_force(trace):
