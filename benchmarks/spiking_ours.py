@@ -10,13 +10,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from benchmarks.common import seconds_of
-from benchmarks.peers.task import Task, counts_train
+from benchmarks.peers.task import Task
 from neurovlm.events.binning import count_patches
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.patch_lif import patch_lif
-from neurovlm.spiking.backends.base import get_backend
 from neurovlm.spiking.graph import SpikingGraph
-from neurovlm.spiking.simulate import run_events
+from neurovlm.spiking.simulate import run_counts, run_events
 from neurovlm.spiking.trace import Trace
 
 CLOCKS: dict[str, Callable[[], float]] = {
@@ -28,7 +27,8 @@ REPEATS = 5  # calls per turn: one takes a few milliseconds
 
 def counts_run(task: Task) -> Callable[[], Trace]:
     """Patch counts to spikes."""
-    return partial(get_backend("fast").run, patch_lif(), counts_train(task))
+    graph = patch_lif()
+    return partial(run_counts, graph, task.counts.reshape(-1, *graph.network.input_shape))
 
 
 def events_run(

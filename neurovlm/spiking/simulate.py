@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neurovlm.core.errors import BackendError, UsageError
 from neurovlm.core.grid import Fit
 from neurovlm.events.stream import EventStream
@@ -59,6 +62,32 @@ def run_events(
         n_ticks = max((int(events.t[-1]) - t0_us) // graph.dynamics.dt_us + 1, 0)
         n_ticks += graph.network.depth
     return _run(graph, get_backend("fast"), events, t0_us, n_ticks, fit, state, False)
+
+
+def run_counts(
+    graph: SpikingGraph, counts: NDArray[np.int32], *, state: NetworkState | None = None
+) -> Trace:
+    """Run counts as graded input on the fast backend: ``(n_ticks, *input shape)``, 0 for no spike.
+
+    Graphs as patch-lif take them straight into their neurons, see `run_events`.
+
+    Raises
+    ------
+    UsageError
+        For counts of another shape, below 0, or above what the graph's graded input can carry.
+    """
+    network = graph.network
+    if not network.input_bits or counts.shape[1:] != network.input_shape or counts.ndim < 2:
+        raise UsageError(
+            f"run_counts: graph {graph.name!r} takes graded input of shape {network.input_shape} "
+            f"with {network.input_bits} bits, got counts of shape {counts.shape}"
+        )
+    rows = np.ascontiguousarray(counts, np.int32).reshape(len(counts), network.n_inputs)
+    if fast_events.serves(graph):
+        return fast_events.run_counts(graph, rows, state)
+    dt_s = graph.dynamics.dt_s
+    spikes = SpikeTrain.from_dense(rows, dt_s=dt_s, shape=network.input_shape, graded=True)
+    return get_backend("fast").run(graph, spikes, state).without_input()
 
 
 def window_traces(
@@ -116,9 +145,11 @@ def _run(
     state: NetworkState | None,
     keep_input: bool,
 ) -> Trace:
-    if not keep_input and backend.name == "fast" and fast_events.serves(graph.network):
+    if not keep_input and backend.name == "fast" and fast_events.serves(graph):
         grid = grid_for(graph.network.input_shape, events.sensor, fit)
-        return fast_events.run(graph, events, grid, state=state, t0_us=t0_us, n_ticks=n_ticks)
+        return fast_events.run_events(
+            graph, events, grid, state=state, t0_us=t0_us, n_ticks=n_ticks
+        )
     spikes = encode(graph, events, t0_us=t0_us, n_ticks=n_ticks, fit=fit)
     return backend.run(graph, spikes, state)
 

@@ -1,21 +1,24 @@
-"""Events straight to spikes: counts per cell go into one population without becoming spikes.
+"""Counts straight to spikes: they go into one population without becoming graded spikes first.
 
 Serves graphs in which every graded input drives one plain LIF neuron of its own, as in patch-lif.
-Counts are made for a block of ticks at a time, so that they stay in the cache.
+Events are counted for a block of ticks at a time, so that the counts stay in the cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import GridMap
 from neurovlm.events.binning import count_cells
 from neurovlm.events.stream import EventStream
 from neurovlm.spiking.backends.base import initial_state, state_dtype
+from neurovlm.spiking.backends.loops import SHORT
 from neurovlm.spiking.dynamics import Precision
 from neurovlm.spiking.encoding import too_many
 from neurovlm.spiking.fixed_point import LIMIT, UNIT, WEIGHT_SHIFT
@@ -28,22 +31,32 @@ _BLOCK_TICKS = 512
 _SERVED = frozenset({Feature.PER_NEURON, Feature.BIAS, Feature.GRADED})
 
 
+Counter = Callable[[int, int], NDArray[np.int32]]
+"""First tick and number of ticks -> counts ``(ticks, n)``."""
+
+
 class _Cells(NamedTuple):
-    """Parameters and state, each ``(n,)``; what ``a`` holds arrives in the next tick."""
+    """Parameters and state, each ``(n,)``."""
 
     weight: NDArray[Any]
     bias: NDArray[Any]
     keep_u: NDArray[Any]
     keep_v: NDArray[Any]
     threshold: NDArray[Any]
-    a: NDArray[Any]
     u: NDArray[Any]
     v: NDArray[Any]
     spiking: NDArray[np.uint8]
 
 
-def serves(network: Network) -> bool:
-    """Whether `run` runs this network exactly."""
+def serves(graph: SpikingGraph) -> bool:
+    """Whether this graph is run exactly here; worked out once per (immutable) graph."""
+    known: bool | None = graph.__dict__.get("_serves_counts")
+    if known is None:
+        known = graph.__dict__["_serves_counts"] = _serves(graph.network)
+    return known
+
+
+def _serves(network: Network) -> bool:
     if len(network.populations) != 1 or len(network.connections) != 1:
         return False
     (p,), (c,) = network.populations, network.connections
@@ -62,7 +75,7 @@ def serves(network: Network) -> bool:
     return not loihi or bool(most * (1 << WEIGHT_SHIFT) <= 2 * LIMIT)
 
 
-def run(
+def run_events(
     graph: SpikingGraph,
     events: EventStream,
     grid: GridMap,
@@ -78,11 +91,36 @@ def run(
     UsageError
         Where more events meet than the graph's graded input can count.
     """
-    network, dynamics = graph.network, graph.dynamics
+    network, dt_us = graph.network, graph.dynamics.dt_us
+
+    def count(first: int, ticks: int) -> NDArray[np.int32]:
+        t_us, channels = t0_us + first * dt_us, network.input_shape[0]
+        counts = count_cells(
+            events, grid, channels=channels, t0_us=t_us, n_bins=ticks, bin_us=dt_us
+        )
+        return counts.reshape(ticks, network.n_inputs)
+
+    return _run(graph, count, n_ticks, state)
+
+
+def run_counts(graph: SpikingGraph, counts: NDArray[np.int32], state: NetworkState | None) -> Trace:
+    """Run counts ``(n_ticks, n)``, int32, one tick a row.
+
+    Raises
+    ------
+    UsageError
+        For a count below 0 or above what the graph's graded input can carry.
+    """
+    return _run(graph, lambda first, ticks: counts[first : first + ticks], len(counts), state)
+
+
+def _run(graph: SpikingGraph, count: Counter, n_ticks: int, state: NetworkState | None) -> Trace:
+    network = graph.network
     start = initial_state(graph) if state is None else state
     latest = _carried(network, start)
-    cells = _cells(network, start, latest)
-    step = _step_loihi if dynamics.precision is Precision.LOIHI else _step_float
+    cells = _cells(network, start)
+    loihi = graph.dynamics.precision is Precision.LOIHI
+    alike = loihi and _alike(cells)
     n_cells = len(latest)
     room = np.empty(min(_BLOCK_TICKS, n_ticks) * n_cells, np.int32)
     fired = [room[:0]]
@@ -90,21 +128,38 @@ def run(
     input_spikes = 0
     for first in range(0, n_ticks, _BLOCK_TICKS):
         block = per_tick[first : first + _BLOCK_TICKS]
-        t_us = t0_us + first * dynamics.dt_us
-        counts = count_cells(
-            events,
-            grid,
-            channels=network.input_shape[0],
-            t0_us=t_us,
-            n_bins=len(block),
-            bin_us=dynamics.dt_us,
-        ).reshape(-1, n_cells)
-        n_in, n_out = step(cells, counts, room, block)
-        _check_counts(network, counts, first)
+        counts = count(first, len(block))
+        least, most, n_in = _survey(counts.ravel())
+        _check_counts(network, counts, least, most, first)
+        step = _step_float
+        if loihi:
+            most = max(most, int(latest.max(initial=0)))
+            step = _step_short if alike and _stays_short(cells, most) else _step_any
+        n_out = step(cells, latest, counts, room, block)
         input_spikes += n_in
         fired.append(room[:n_out].copy())
         latest = counts[-1]
     return _trace(network, start, cells, latest, input_spikes, np.concatenate(fired), per_tick)
+
+
+def _alike(cells: _Cells) -> bool:
+    fields = (cells.weight, cells.bias, cells.keep_u, cells.keep_v, cells.threshold)
+    return not any(np.ptp(field) != 0 for field in fields)
+
+
+def _stays_short(cells: _Cells, most: int) -> bool:
+    """Whether the short update serves a block in which no count is above ``most``.
+
+    It does for excited neurons that are alike and whose states stay below 2**19: u stays within the
+    fixed point of its largest input, or where it is, and v was at most at its threshold.
+    """
+    fields = (cells.weight, cells.bias, cells.keep_u, cells.keep_v, cells.threshold)
+    weight, bias, keep_u, keep_v, threshold = (int(field[0]) for field in fields)
+    if min(weight, bias, cells.u.min(), cells.v.min()) < 0 or UNIT in (keep_u, keep_v):
+        return False
+    drive = (weight * most + bias) << WEIGHT_SHIFT
+    peak = max(int(cells.u.max()), drive * UNIT // (UNIT - keep_u) + 1)
+    return max(threshold, int(cells.v.max())) + peak < SHORT
 
 
 def _carried(network: Network, start: NetworkState) -> NDArray[np.int32]:
@@ -116,7 +171,7 @@ def _carried(network: Network, start: NetworkState) -> NDArray[np.int32]:
     return counts
 
 
-def _cells(network: Network, start: NetworkState, latest: NDArray[np.int32]) -> _Cells:
+def _cells(network: Network, start: NetworkState) -> _Cells:
     (p,), (c,) = network.populations, network.connections
     state = start.cells[p.name]
     fields: tuple[NDArray[Any], ...]
@@ -130,8 +185,7 @@ def _cells(network: Network, start: NetworkState, latest: NDArray[np.int32]) -> 
     keep_u, keep_v, threshold, u, v = (
         field.astype(dtype) for field in (*fields, state["u"], state["v"])
     )
-    a = bias + weight * latest.astype(dtype)
-    return _Cells(weight, bias, keep_u, keep_v, threshold, a, u, v, np.zeros(p.size, np.uint8))
+    return _Cells(weight, bias, keep_u, keep_v, threshold, u, v, np.zeros(p.size, np.uint8))
 
 
 def _trace(
@@ -160,27 +214,64 @@ def _trace(
     return Trace(fed, {p.name: out}, network, end, start.recent)
 
 
-def _check_counts(network: Network, counts: NDArray[np.int32], first: int) -> None:
+def _check_counts(
+    network: Network, counts: NDArray[np.int32], least: int, found: int, first: int
+) -> None:
+    if least < 0:
+        k, cell = (int(i) for i in np.argwhere(counts < 0)[0])
+        raise UsageError(
+            f"tick {first + k}, cell {cell}: a count must not be negative, got {counts[k, cell]}"
+        )
     most = (1 << network.input_bits) - 1
-    if counts.max() > most:
+    if found > most:
         k, cell = (int(i) for i in np.argwhere(counts > most)[0])
         raise too_many(first + k, cell, int(counts[k, cell]), network.input_shape, most)
 
 
-# Two steps written out, each in loops that the compiler turns into vector instructions.
 @numba.njit(cache=True, nogil=True)
-def _step_loihi(cells, counts, fired, per_tick):  # type: ignore[no-untyped-def]
-    """Step through ``counts``; returns how many of them are not 0, and the spikes in ``fired``.
+def _survey(counts):  # type: ignore[no-untyped-def]
+    """Return the least count or 0, the largest, and how many are not 0."""
+    least = most = n_in = np.int32(0)
+    for i in range(len(counts)):
+        least, most = min(least, counts[i]), max(most, counts[i])
+        n_in = np.int32(n_in + np.int32(counts[i] != 0))
+    return np.int64(least), np.int64(most), np.int64(n_in)
 
-    The equations of `neurovlm.spiking.fixed_point` in 32 bits.
-    """
-    a, u, v, spiking = cells.a, cells.u, cells.v, cells.spiking
-    limit, span = np.int32(LIMIT), np.int32(2 * LIMIT)
-    n_in = n_out = 0
+
+# Three steps written out, each in loops that the compiler turns into vector instructions; the
+# equations are those of `neurovlm.spiking.fixed_point`, in 32 bits. ``row`` are the counts of the
+# tick before, which arrive now. Each returns the number of spikes in ``fired``.
+@numba.njit(cache=True, nogil=True)
+def _step_short(cells, row, counts, fired, per_tick):  # type: ignore[no-untyped-def]
+    """Step neurons that are alike and whose states stay below 2**19."""
+    u, v, spiking = cells.u, cells.v, cells.spiking
+    keep_u, keep_v, threshold = cells.keep_u[0], cells.keep_v[0], cells.threshold[0]
+    weight = np.int32(cells.weight[0] << np.int32(WEIGHT_SHIFT))
+    bias = np.int32(cells.bias[0] << np.int32(WEIGHT_SHIFT))
+    n_out = 0
     for k in range(len(counts)):
         for i in range(len(u)):
-            arriving = np.int32(a[i] << np.int32(WEIGHT_SHIFT))
-            ui = np.int32(_keep(u[i], cells.keep_u[i]) + arriving)
+            arriving = np.int32(np.int32(weight * row[i]) + bias)
+            u[i] = np.int32((np.int32(u[i] * keep_u) >> np.int32(12)) + arriving)
+            vi = np.int32((np.int32(v[i] * keep_v) >> np.int32(12)) + u[i])
+            spiking[i] = vi > threshold
+            v[i] = np.int32(0) if vi > threshold else vi
+        row = counts[k]
+        per_tick[k] = _collect(spiking, fired, n_out)
+        n_out += per_tick[k]
+    return n_out
+
+
+@numba.njit(cache=True, nogil=True)
+def _step_any(cells, row, counts, fired, per_tick):  # type: ignore[no-untyped-def]
+    """Step any neurons in Loihi's integers."""
+    u, v, spiking = cells.u, cells.v, cells.spiking
+    limit, span = np.int32(LIMIT), np.int32(2 * LIMIT)
+    n_out = 0
+    for k in range(len(counts)):
+        for i in range(len(u)):
+            a = np.int32(np.int32(cells.weight[i] * row[i]) + cells.bias[i])
+            ui = np.int32(_keep(u[i], cells.keep_u[i]) + np.int32(a << np.int32(WEIGHT_SHIFT)))
             ui = np.int32(ui - span) if ui > limit else ui
             u[i] = np.int32(ui + span) if ui <= -limit else ui
         for i in range(len(v)):
@@ -188,28 +279,30 @@ def _step_loihi(cells, counts, fired, per_tick):  # type: ignore[no-untyped-def]
             vi = min(max(vi, np.int32(1 - limit)), np.int32(limit - 1))
             spiking[i] = vi > cells.threshold[i]
             v[i] = np.int32(0) if vi > cells.threshold[i] else vi
-        n_in += _arrive(cells, counts[k])
+        row = counts[k]
         per_tick[k] = _collect(spiking, fired, n_out)
         n_out += per_tick[k]
-    return n_in, n_out
+    return n_out
 
 
 @numba.njit(cache=True, nogil=True)
-def _step_float(cells, counts, fired, per_tick):  # type: ignore[no-untyped-def]
-    """Do the same in floating point."""
-    a, u, v, spiking = cells.a, cells.u, cells.v, cells.spiking
-    n_in = n_out = 0
+def _step_float(cells, row, counts, fired, per_tick):  # type: ignore[no-untyped-def]
+    """Step any neurons in floating point."""
+    u, v, spiking = cells.u, cells.v, cells.spiking
+    kind = u.dtype.type
+    n_out = 0
     for k in range(len(counts)):
         for i in range(len(u)):
-            u[i] = u[i] * cells.keep_u[i] + a[i]
+            a = cells.bias[i] + cells.weight[i] * kind(row[i])
+            u[i] = u[i] * cells.keep_u[i] + a
         for i in range(len(v)):
             vi = v[i] * cells.keep_v[i] + u[i]
             spiking[i] = vi > cells.threshold[i]
-            v[i] = v.dtype.type(0) if vi > cells.threshold[i] else vi
-        n_in += _arrive(cells, counts[k])
+            v[i] = kind(0) if vi > cells.threshold[i] else vi
+        row = counts[k]
         per_tick[k] = _collect(spiking, fired, n_out)
         n_out += per_tick[k]
-    return n_in, n_out
+    return n_out
 
 
 @numba.njit(cache=True, inline="always")
@@ -219,17 +312,6 @@ def _keep(x, keep):  # type: ignore[no-untyped-def]
     low = np.int32(np.int32(x & np.int32(UNIT - 1)) * keep)
     toward_zero = np.int32(np.int32(x >> np.int32(31)) & np.int32(UNIT - 1))  # only if x < 0
     return np.int32(high + np.int32(np.int32(low + toward_zero) >> np.int32(12)))
-
-
-@numba.njit(cache=True, nogil=True)
-def _arrive(cells, counts):  # type: ignore[no-untyped-def]
-    """What arrives in the next tick; returns the number of inputs that fired."""
-    a, weight, bias = cells.a, cells.weight, cells.bias
-    n_in = np.int32(0)
-    for i in range(len(a)):
-        a[i] = bias[i] + weight[i] * a.dtype.type(counts[i])
-        n_in += np.int32(counts[i] > 0)
-    return n_in
 
 
 @numba.njit(cache=True, nogil=True)

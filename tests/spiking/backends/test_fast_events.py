@@ -131,7 +131,7 @@ def test_patch_lif_on_every_sensor_size(sensor, precision):
 @pytest.mark.parametrize(("channels", "side"), [(1, 6), (2, 6), (2, 10), (1, 1)])
 def test_neurons_that_differ_and_both_polarities(channels, side, precision):
     graph = counting(precision, channels=channels, side=side, bits=10, allow_wrap=True)
-    assert fast_events.serves(graph.network)
+    assert fast_events.serves(graph)
     trace = assert_equals_reference(graph, noise(1))
     assert len(trace.out) > 10
 
@@ -196,7 +196,7 @@ def test_the_input_is_counted_but_not_kept():
 
 def test_other_graphs_are_encoded_first():
     graph, events = change_detector(), moving_square(duration_s=0.05, seed=1).stream
-    assert not fast_events.serves(graph.network)
+    assert not fast_events.serves(graph)
     trace = assert_equals_reference(graph, events)
     assert len(trace.input) and len(trace.out)
 
