@@ -23,11 +23,12 @@ DT = 1e-3
 
 
 def extended() -> SpikingGraph:
-    """Delay, average pool, refractory and adaptive neurons, an encoder and an integrator."""
+    """Delay, average pool (whole in sum), refractory and adaptive neurons, an encoder and an integrator."""
     pixels = (1, 2, 2)
     nodes = {
         "input": nir.Input({"input": np.array([1, 4, 4])}),
         "wait": nir.Delay(np.full((1, 4, 4), 3 * DT)),
+        "four": nir.Scale(np.full((1, 4, 4), 4.0)),
         "pool": nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
         "delta": nir.IF(np.full(pixels, 1 / DT), np.full(pixels, 2.0)),
         "flat": nir.Flatten({"input": np.array(pixels)}, 0, -1),

@@ -301,7 +301,7 @@ IF1 = nir.IF(np.array([1 / DT]), np.array([5.0]))
         (lambda: small([CONV, EACH], cell=CONVOLVED), r"'s0\+s1': one matrix .* shape \(3, 2, 2\)"),
         (
             lambda: small(
-                [nir.Linear(0.3 * ONE)], cell=IF1, shape=(1,), extension=Extension(encoding="delta")
+                [nir.Linear(301 * ONE)], cell=IF1, shape=(1,), extension=Extension(encoding="delta")
             ),
             "node 'n': delta neurons count in whole numbers",
         ),
