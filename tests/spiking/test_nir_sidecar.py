@@ -23,7 +23,7 @@ DT = 1e-3
 
 
 def extended() -> SpikingGraph:
-    """Delay, average pool (whole in sum), refractory and adaptive neurons, an encoder and an integrator."""
+    """Delay, average pool, refractory and adaptive neurons, an encoder and an integrator."""
     pixels = (1, 2, 2)
     nodes = {
         "input": nir.Input({"input": np.array([1, 4, 4])}),
