@@ -16,6 +16,8 @@ from neurovlm.events.stream import EventStream
 
 LANES = 4  # an increment waits for the last one of the same cell, so four take turns
 _CUT_OFF = 1 << 30
+_SHIFT = np.int32(22)  # fraction bits of a straight line through the cells
+_BLOCK = 4096  # events whose cells are worked out before they are counted
 
 
 def count_patches(
@@ -69,7 +71,9 @@ def count_cells(
     first = int(np.searchsorted(stream.t, t0_us))
     t, x, y, p = (getattr(stream, name)[first:] for name in "txyp")
     columns, rows = look_ups(cells)
-    _count(t, x, y, p, columns, rows, channels == 2, t0_us, bin_us, counts)
+    lines = (*straight(cells.columns), *straight(cells.rows))
+    by_polarity = channels == 2
+    _count(t, x, y, p, columns, rows, lines, cells.pixels, by_polarity, t0_us, bin_us, counts)
     return counts.reshape(n_bins, channels, cells.pixels, cells.pixels)
 
 
@@ -84,6 +88,29 @@ def look_ups(cells: GridMap) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     columns = np.where(cells.columns < 0, _CUT_OFF, cells.columns)
     rows = np.where(cells.rows < 0, _CUT_OFF, cells.rows * cells.pixels)
     return columns.astype(np.uint32), rows.astype(np.uint32)
+
+
+def straight(cells: NDArray[np.int32]) -> tuple[np.int32, np.int32]:
+    """Slope and offset with ``(slope * position + offset) >> 22`` the cell of every position.
+
+    Positions that are cut off (-1) come out below 0 or behind the last cell. (0, 0) where no line
+    does that.
+    """
+    position = np.arange(len(cells), dtype=np.int64)
+    inside = cells >= 0
+    if not inside.any():
+        return np.int32(0), np.int32(0)
+    one, first, last = 1 << int(_SHIFT), int(inside.argmax()), int(np.flatnonzero(inside)[-1])
+    n = int(cells.max()) + 1
+    cell = np.where(inside, cells, np.where(position < first, -1, n)).astype(np.int64)
+    slope = n * one // (last - first + 1)
+    rest = cell * one - slope * position  # offset may be rest to rest + one - 1
+    low = rest[inside | (position > last)].max()
+    high = rest[inside | (position < first)].min() + one - 1
+    reach = max(abs(slope) * len(cells) + abs(int(low)), one)
+    if low > high or reach >= 1 << 31:
+        return np.int32(0), np.int32(0)
+    return np.int32(slope), np.int32(low)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -135,6 +162,30 @@ def add_events(x, y, columns, rows, lanes):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
+def add_on_lines(x, y, lines, side, cells, lanes):  # type: ignore[no-untyped-def]
+    """Count events whose cells lie on straight lines: no table is read."""
+    a, b, c, d = lanes[0], lanes[1], lanes[2], lanes[3]
+    slope_x, offset_x, slope_y, offset_y = lines
+    side, cut_off = np.int32(side), np.int32(len(a) - 1)
+    for start in range(0, len(x), _BLOCK):
+        n = min(len(x) - start, _BLOCK)
+        u, v = x[start : start + n], y[start : start + n]
+        for i in range(n):
+            column = np.int32(np.int32(np.int32(u[i]) * slope_x) + offset_x) >> _SHIFT
+            row = np.int32(np.int32(np.int32(v[i]) * slope_y) + offset_y) >> _SHIFT
+            inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+            cells[i] = np.int32(row * side + column) if inside else cut_off
+        for i in range(n, n + LANES):
+            cells[i] = cut_off
+        for k in range(np.uint64((n + LANES - 1) // LANES)):
+            four = np.uint64(k) << np.uint64(2)
+            a[cells[four]] += 1
+            b[cells[four | np.uint64(1)]] += 1
+            c[cells[four | np.uint64(2)]] += 1
+            d[cells[four | np.uint64(3)]] += 1
+
+
+@numba.njit(cache=True, nogil=True)
 def add_by_polarity(x, y, p, columns, rows, lanes):  # type: ignore[no-untyped-def]
     """Count events in the cells of their polarity, OFF first."""
     cut_off = np.uint64(lanes.shape[1] - 1)
@@ -155,13 +206,19 @@ def take_counts(lanes, counts):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _count(t, x, y, p, columns, rows, by_polarity, t0_us, bin_us, counts):  # type: ignore[no-untyped-def]
+def _count(  # type: ignore[no-untyped-def]
+    t, x, y, p, columns, rows, lines, side, by_polarity, t0_us, bin_us, counts
+):
     lanes = np.zeros((LANES, counts.shape[1] + 1), np.int32)
+    cells = np.empty(_BLOCK + LANES, np.uint16)
+    on_lines = lines[0] != 0 and lines[2] != 0 and lanes.shape[1] <= 1 << 16
     first = guess = 0
     for k in range(len(counts)):
         last = end_of_bin(t, first, t0_us + (k + 1) * bin_us, guess)
         if by_polarity:
             add_by_polarity(x[first:last], y[first:last], p[first:last], columns, rows, lanes)
+        elif on_lines:
+            add_on_lines(x[first:last], y[first:last], lines, side, cells, lanes)
         else:
             add_events(x[first:last], y[first:last], columns, rows, lanes)
         take_counts(lanes, counts[k])

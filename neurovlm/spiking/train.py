@@ -91,6 +91,25 @@ class SpikeTrain:
                 "spikes are sorted by tick then neuron, each once"
             )
 
+    @classmethod
+    def sound(
+        cls,
+        tick: NDArray[np.int32],
+        neuron: NDArray[np.int32],
+        n_ticks: int,
+        shape: tuple[int, ...],
+        dt_s: float,
+        value: NDArray[np.int32] | None = None,
+    ) -> SpikeTrain:
+        """From arrays of an engine that keeps the rules by the way it works: not checked again."""
+        train = object.__new__(cls)
+        for array in (tick, neuron, value):
+            if array is not None:
+                array.setflags(write=False)
+        fields = {"tick": tick, "neuron": neuron, "n_ticks": n_ticks, "shape": shape}
+        train.__dict__.update(fields, dt_s=dt_s, value=value)
+        return train
+
     @property
     def n_neurons(self) -> int:
         """Size of the population."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from neurovlm.core.errors import UsageError
 from neurovlm.core.grid import FITS, GridMap, PatchGrid
-from neurovlm.events.binning import count_cells, count_patches
+from neurovlm.events.binning import count_cells, count_patches, straight
 from neurovlm.events.io import read
 from neurovlm.events.stream import EventStream
 
@@ -104,3 +104,22 @@ def test_real_recordings_against_numpy(data_dir, pattern, channels):
         got = count_cells(events, cells, channels=channels, **options)
         assert got.any()
         assert np.array_equal(got, by_numpy(events, cells, channels, *options.values()))
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("sensor", [(126, 126), (128, 128), (320, 240), (640, 480), (1280, 720)])
+def test_a_straight_line_gives_every_cell_or_there_is_none(sensor, fit):
+    grid = GridMap.fit(sensor, 126, fit)
+    for cells in (grid.columns, grid.rows, grid.cells(9).columns, grid.cells(9).rows):
+        slope, offset = straight(cells)
+        if slope == 0:  # with borders on both sides of a letterbox no line ends in time
+            assert fit == "letterbox"
+            continue
+        found = (np.arange(len(cells)) * int(slope) + int(offset)) >> 22
+        outside = (found < 0) | (found > cells.max())
+        assert np.array_equal(np.where(outside, -1, found), cells)
+
+
+def test_cells_in_no_order_have_no_line():
+    assert straight(np.array([0, 2, 1], np.int32)) == (0, 0)
+    assert straight(np.array([-1, -1], np.int32)) == (0, 0)

@@ -201,7 +201,7 @@ def _trace(
     (p,), (c,) = network.populations, network.connections
     n_ticks, dynamics = len(per_tick), network.dynamics
     tick = np.repeat(np.arange(n_ticks, dtype=np.int32), per_tick)
-    out = SpikeTrain(tick, fired, n_ticks, p.shape, dynamics.dt_s)
+    out = SpikeTrain.sound(tick, fired, n_ticks, p.shape, dynamics.dt_s)
     carried = start.recent[network.input_name][0]
     delivered = len(carried.neuron) + input_spikes - int(np.count_nonzero(latest))
     recent = {

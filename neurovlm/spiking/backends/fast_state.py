@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -123,13 +122,15 @@ def trains(
     dt_s: float,
 ) -> dict[str, SpikeTrain]:
     """Spikes of every population."""
-    past = past_ticks(program)
-    rows, ends = _gathered(program.plan.graded, fired, begin, mark, past)
-    n_ticks, found = len(mark) - past - 1, {}
+    past, found = past_ticks(program), {}
+    ticks = np.arange(len(mark) - past - 1, dtype=np.int32)
     for name, place in program.places.items():
-        p, mine = place.population, slice(ends[place.index], ends[place.index + 1])
-        value = rows[2, mine] if p.graded else None
-        found[name] = SpikeTrain(rows[0, mine], rows[1, mine], n_ticks, p.shape, dt_s, value)
+        p, k = place.population, place.index
+        first, last = begin[k] + mark[past, k], begin[k] + mark[-1, k]
+        neuron = fired[0, first:last].copy()
+        value = fired[1, first:last].copy() if p.graded else None
+        tick = np.repeat(ticks, np.diff(mark[past:, k]))
+        found[name] = SpikeTrain.sound(tick, neuron, len(ticks), p.shape, dt_s, value)
     return found
 
 
@@ -207,20 +208,3 @@ class Wanted:
             copies = self.probed.wide_copy if wide else self.probed.narrow_copy
             found.setdefault(population, {})[name] = copies[:, columns].astype(dtype)
         return found
-
-
-@numba.njit(cache=True, nogil=True)
-def _gathered(graded, fired, begin, mark, past):  # type: ignore[no-untyped-def]
-    """Ticks, neurons and, if there are graded spikes, values, by population; where each ends."""
-    ends = np.zeros(len(begin), np.int64)
-    ends[1:] = (mark[-1] - mark[past]).cumsum()
-    rows = np.empty((1 + len(fired), ends[-1]), np.int32)
-    for p in range(len(graded)):
-        at = ends[p] - mark[past, p]
-        for k in range(past, len(mark) - 1):
-            for i in range(mark[k, p], mark[k + 1, p]):
-                rows[0, at + i] = k - past
-                rows[1, at + i] = fired[0, begin[p] + i]
-                if graded[p]:
-                    rows[2, at + i] = fired[1, begin[p] + i]
-    return rows, ends
