@@ -22,7 +22,7 @@ CLOCKS: dict[str, Callable[[], float]] = {
     "wall": time.perf_counter,
     "processor": time.process_time,
 }
-REPEATS = 5  # calls per turn: one takes a few milliseconds
+REPEATS = 25  # calls per turn: one takes a few milliseconds, a peer's run about a second
 
 
 def counts_run(task: Task) -> Callable[[], Trace]:

@@ -104,7 +104,7 @@ class _Teller(event.Listener):
     def on_start(self, event: event.Event) -> None:
         if not self._told:
             self._told = True
-            _LOG.warning("compiling the spiking engine, once per machine: about 15 s")
+            _LOG.warning("compiling the spiking engine, once per machine: about 12 s")
 
     def on_end(self, event: event.Event) -> None:
         pass

@@ -266,7 +266,7 @@ def test_compiling_is_told_once_and_running_again_is_not(caplog):
 
     assert [fast.telling(partial(twice, x)) for x in (1, 2)] == [2, 4]
     assert [r.getMessage() for r in caplog.records if r.name == "neurovlm"] == [
-        "compiling the spiking engine, once per machine: about 15 s"
+        "compiling the spiking engine, once per machine: about 12 s"
     ]
 
 
