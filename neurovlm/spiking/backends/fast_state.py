@@ -40,6 +40,7 @@ class Probed(NamedTuple):
     wide_copy: NDArray[np.int64]
 
 
+_MANY = 1 << 16
 _TICKS, _SPIKES = 4, 1 << 14  # there is room at first for so many ticks in which all neurons fire
 
 
@@ -127,7 +128,9 @@ def trains(
     for name, place in program.places.items():
         p, k = place.population, place.index
         first, last = begin[k] + mark[past, k], begin[k] + mark[-1, k]
-        neuron = fired[0, first:last].copy()
+        # few spikes must not keep the whole record alive; many fill a good part of it
+        many = last - first > _MANY
+        neuron = fired[0, first:last] if many else fired[0, first:last].copy()
         value = fired[1, first:last].copy() if p.graded else None
         tick = np.repeat(ticks, np.diff(mark[past:, k]))
         found[name] = SpikeTrain.sound(tick, neuron, len(ticks), p.shape, dt_s, value)
