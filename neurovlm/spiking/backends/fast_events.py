@@ -305,6 +305,7 @@ def _step_float(cells, row, counts, fired, per_tick):  # type: ignore[no-untyped
     return n_out
 
 
+# As in `loops`, but not from there: compiled code on disk follows the file it was written in only.
 @numba.njit(cache=True, inline="always")
 def _keep(x, keep):  # type: ignore[no-untyped-def]
     """trunc(x * keep / 4096) in two halves, so that 32 bits hold them; numba widens if let."""
