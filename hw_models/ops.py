@@ -15,10 +15,12 @@ STAGES = ("frontend", "change", "router", "encoder", "memory", "fusion", "decode
 SPIKING_STAGES = ("frontend", "change")
 TOKEN_BUCKETS = (8, 16, 32, 64, 98, 196)  # shapes a static-shape runtime is compiled for
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "w8a16", "w4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-BYTES_PER_NUMBER = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
-_SPIKING_PRECISIONS = (*BYTES_PER_NUMBER, "float64", "float32", "loihi")
+# int8 is w8a8; w8a16 and w4 keep weights at 8 and 4 bits and activations at 16
+WEIGHT_BYTES = {"fp64": 8, "fp32": 4, "fp16": 2, "bf16": 2, "int8": 1, "w8a16": 1, "w4": 0.5}
+ACTIVATION_BYTES = {**WEIGHT_BYTES, "w8a16": 2, "w4": 2}
+_SPIKING_PRECISIONS = (*WEIGHT_BYTES, "float64", "float32", "loihi")
 
 
 class OpKind(StrEnum):
@@ -29,13 +31,29 @@ class OpKind(StrEnum):
     CONV = "conv"
     DEPTHWISE = "depthwise"
     ATTENTION = "attention"
-    ELEMENTWISE = "elementwise"
+    ELEMENTWISE = "elementwise"  # normalisation, activation, softmax, residual sum
+    RESIZE = "resize"
     GATHER = "gather"
     SCATTER = "scatter"
     EMBEDDING = "embedding"
+    # whole networks known by their totals only
+    CNN = "cnn"
+    DW_CNN = "dw-cnn"
+    VIT = "vit"
+    HYBRID = "hybrid"
+    LLM = "llm"  # a pass of many tokens (prefill)
+    DECODE = "decode"  # a pass of one token: every weight and the KV cache stream once
 
 
-_MAC_KINDS = (OpKind.GEMM, OpKind.CONV, OpKind.DEPTHWISE, OpKind.ATTENTION)
+NETWORK_KINDS = (
+    OpKind.CNN,
+    OpKind.DW_CNN,
+    OpKind.VIT,
+    OpKind.HYBRID,
+    OpKind.LLM,
+    OpKind.DECODE,
+)
+_MAC_KINDS = (OpKind.GEMM, OpKind.CONV, OpKind.DEPTHWISE, OpKind.ATTENTION, *NETWORK_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +125,17 @@ class Ops:
 
 
 COUNTS = tuple(field.name for field in fields(Ops))
+_STRUCTURE = (
+    "stage",
+    "layer",
+    "kind",
+    "neurons",
+    "synapses",
+    "weights",
+    "delta_density",
+    "assumed",
+    "ran_as",
+)  # what two runs of one layer share
 _AS_EXECUTED = Ops()  # marks "not given"; compared by identity
 
 
@@ -132,6 +161,14 @@ class LayerOps:
     neurons, synapses
         Structure of a spiking layer (neurons, and synapses onto them), for mapping. A spiking
         layer with 0 neurons is an input: its spikes are injected from outside.
+    weights
+        Distinct weights of the synapses where they are shared (a convolution); 0: not shared.
+    delta_density
+        Measured share of this ANN layer's inputs whose change is sent on, between 0 and 1, for
+        running it as a sigma-delta network; ``None``: not measured.
+    assumed
+        Names of counts that are defaults rather than counted (and ``kind``, where guessed);
+        intervals widen for them.
     ran_as
         Precision of the run; byte counts are at this precision.
     note
@@ -151,6 +188,9 @@ class LayerOps:
     padded: Ops = _AS_EXECUTED
     neurons: int = 0
     synapses: int = 0
+    weights: int = 0
+    delta_density: float | None = None
+    assumed: tuple[str, ...] = ()
     ran_as: str = "fp32"
     note: str = ""
 
@@ -161,6 +201,7 @@ class LayerOps:
             if getattr(self, name) is _AS_EXECUTED:
                 object.__setattr__(self, name, self.executed)
         object.__setattr__(self, "kind", OpKind(self.kind))
+        object.__setattr__(self, "assumed", tuple(self.assumed))
         problem = self._problem()
         if problem:
             raise WorkloadError(f"layer {self.stage}/{self.layer}: {problem}")
@@ -181,7 +222,7 @@ class LayerOps:
         return self.is_spiking and self.neurons == 0
 
     def __add__(self, other: LayerOps) -> LayerOps:
-        for name in ("stage", "layer", "kind", "neurons", "synapses", "ran_as"):
+        for name in _STRUCTURE:
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise WorkloadError(
@@ -206,6 +247,9 @@ class LayerOps:
             "padded": self.padded.to_dict(),
             "neurons": self.neurons,
             "synapses": self.synapses,
+            "weights": self.weights,
+            "delta_density": self.delta_density,
+            "assumed": list(self.assumed),
             "ran_as": self.ran_as,
             "note": self.note,
         }
@@ -220,13 +264,21 @@ class LayerOps:
                 f"kind {self.kind} does not belong in stage {self.stage}; the spiking stages are "
                 f"{' and '.join(SPIKING_STAGES)}, and all their layers are spiking"
             )
-        known = _SPIKING_PRECISIONS if self.is_spiking else tuple(BYTES_PER_NUMBER)
+        known = _SPIKING_PRECISIONS if self.is_spiking else tuple(WEIGHT_BYTES)
         if self.ran_as not in known:
             return f"ran_as must be one of {', '.join(known)}, got {self.ran_as!r}"
         if self.neurons < 0 or self.synapses < 0:
             return f"neurons and synapses must be at least 0, got {self.neurons}, {self.synapses}"
         if self.is_input and self.synapses:
             return f"an input (0 neurons) has no synapses onto it, got {self.synapses}"
+        if not 0 <= self.weights <= self.synapses:
+            return f"weights must be between 0 and synapses ({self.synapses}), got {self.weights}"
+        density = self.delta_density
+        if density is not None and not (not self.is_spiking and 0 <= density <= 1):
+            return f"delta_density must be 0 to 1, in an ANN layer, got {density}"
+        strange = [name for name in self.assumed if name not in (*COUNTS, "kind")]
+        if strange:
+            return f"assumed names no count: {strange[0]!r}; counts are {', '.join(COUNTS)}"
         return self._foreign_count() or self._order()
 
     def _foreign_count(self) -> str:

@@ -30,7 +30,7 @@ import numpy as np
 
 from hw_models.cost import SHARED, Cost, Line
 from hw_models.device import Accelerator, Sourced, at_precision
-from hw_models.ops import BYTES_PER_NUMBER, LayerOps, OpKind, Ops, Precision
+from hw_models.ops import ACTIVATION_BYTES, WEIGHT_BYTES, LayerOps, OpKind, Ops, Precision
 from hw_models.uncertainty import Columns, Constants, total
 
 OVERHEADS = ("launch", "dispatch")  # terms of time that start work rather than do it
@@ -90,9 +90,10 @@ def ann_work(
     layer: LayerOps, ops: Ops, inferences: int, precision: Precision, c: Constants
 ) -> LayerWork:
     """Work of an ANN layer; byte counts are rescaled from the precision it ran in."""
-    scale = BYTES_PER_NUMBER[precision] / BYTES_PER_NUMBER[layer.ran_as] / inferences
+    weight_scale = WEIGHT_BYTES[precision] / WEIGHT_BYTES[layer.ran_as] / inferences
+    scale = ACTIVATION_BYTES[precision] / ACTIVATION_BYTES[layer.ran_as] / inferences
     activations = (ops.read_bytes + ops.write_bytes) * scale * c["activation_share"]
-    moved = ops.weight_bytes * scale + activations
+    moved = ops.weight_bytes * weight_scale + activations
     macs, elements = ops.macs / inferences, ops.elements / inferences
     traffic = _MOVES.get(layer.kind, "memory traffic")
     energies = (

@@ -31,7 +31,17 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hw_models.errors import WorkloadError, first_error
-from hw_models.ops import PRECISIONS, SPIKING_STAGES, STAGES, LayerOps, OpKind, Ops, Precision
+from hw_models.ops import (
+    NETWORK_KINDS,
+    PRECISIONS,
+    SPIKING_STAGES,
+    STAGES,
+    LayerOps,
+    OpKind,
+    Ops,
+    Precision,
+)
+from hw_models.totals import TYPICAL
 
 __all__ = ["SCHEMA_VERSION", "SPIKING_STAGES", "STAGES", "LayerOps", "OpKind", "Ops", "Workload"]
 
@@ -163,6 +173,67 @@ class Workload:
     def save(self, path: str | Path) -> None:
         """Write the workload as a JSON file."""
         Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_totals(
+        cls,
+        macs: int,
+        params: int,
+        *,
+        name: str = "network",
+        op_class: str | None = None,
+        n_layers: int | None = None,
+        act_elements: int | None = None,
+        kv_elements: int = 0,
+        batch: int = 1,
+        window_ms: float = 1000.0,
+    ) -> Workload:
+        """Describe a whole network by its totals; one inference is one query of ``batch`` samples.
+
+        Parameters
+        ----------
+        macs, params
+            Multiply-accumulates of one sample, and parameters, which stream once per query.
+        name
+            What it is.
+        op_class
+            ``cnn``, ``dw-cnn``, ``vit``, ``hybrid``, ``llm`` (a pass over many tokens) or
+            ``decode`` (a pass over one token); ``None`` takes ``cnn`` as a guess.
+        n_layers, act_elements
+            Graph layers; activation elements written by one sample. Where ``None``, the typical
+            value of the class is taken and marked as assumed, which widens intervals.
+        kv_elements
+            Elements of the key-value cache read by a ``decode`` pass.
+        batch
+            Samples per query.
+        window_ms
+            Sets the default rate, one query per window.
+
+        Raises
+        ------
+        WorkloadError
+            A count is negative or not an integer, or the class is unknown.
+        """
+        classes = [str(kind) for kind in NETWORK_KINDS]
+        if op_class is not None and op_class not in classes:
+            raise WorkloadError(f"op_class must be one of {', '.join(classes)}, got {op_class!r}")
+        kind = OpKind(op_class or OpKind.CNN)
+        typical = TYPICAL[kind]
+        given = {"kind": op_class, "elements": act_elements, "launches": n_layers}
+        elements = act_elements
+        if elements is None:
+            elements = round(macs * typical.elements_per_mac)
+        counts = Ops(
+            macs=macs * batch,
+            elements=elements * batch,
+            weight_bytes=params,  # at int8, the precision it is said to have run in
+            read_bytes=kv_elements,
+            launches=typical.layers if n_layers is None else n_layers,
+        )
+        assumed = tuple(count for count, value in given.items() if value is None)
+        stage = "decoder" if kind in (OpKind.LLM, OpKind.DECODE) else "encoder"
+        layer = LayerOps(stage, name, kind, counts, assumed=assumed, ran_as="int8")
+        return cls(name, inferences=1, window_ms=window_ms, layers=(layer,))
 
     @classmethod
     def load(cls, path: str | Path) -> Workload:
