@@ -7,8 +7,10 @@
 Knows nothing of the simulator that made the counts.
 """
 
+from hw_models.accelerator import Accelerator
+from hw_models.chip import NeuromorphicChip
 from hw_models.compare import Comparison, compare
-from hw_models.device import Accelerator, Device, Link, NeuromorphicChip, Sourced, System
+from hw_models.device import Device, Link, Placed, System
 from hw_models.errors import (
     CatalogError,
     ComparisonError,
@@ -21,6 +23,7 @@ from hw_models.estimate import estimate
 from hw_models.loader import device_names, load_device
 from hw_models.ops import LayerOps, OpKind, Ops, Precision
 from hw_models.report import EnergyReport
+from hw_models.sourced import Sourced
 from hw_models.uncertainty import Interval
 from hw_models.units import format_quantity
 from hw_models.workload import Workload
@@ -40,6 +43,7 @@ __all__ = [
     "NeuromorphicChip",
     "OpKind",
     "Ops",
+    "Placed",
     "Precision",
     "Sourced",
     "System",

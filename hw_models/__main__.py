@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from hw_models.device import Accelerator, System
+from hw_models.accelerator import Accelerator
+from hw_models.device import System
 from hw_models.errors import CatalogError, EstimateError, UnknownDeviceError, WorkloadError
 from hw_models.estimate import estimate
 from hw_models.loader import device_names, load_device

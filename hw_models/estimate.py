@@ -18,63 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
-from hw_models import neuromorphic, roofline
-from hw_models.cost import SHARED, Cost, Line
-from hw_models.device import BASES, Accelerator, Device, Sourced
+from hw_models.cost import SHARED
+from hw_models.device import Device
 from hw_models.errors import EstimateError
+from hw_models.evaluate import Evaluation, Line, evaluate
 from hw_models.loader import load_device, references
 from hw_models.notes import Situation, notes_on
-from hw_models.ops import LayerOps, OpKind, Ops, Precision
-from hw_models.plan import AcceleratorPart, ChipPart, LinkPart, Plan, make_plan
+from hw_models.ops import Precision
+from hw_models.plan import ChipPart, Plan, make_plan
 from hw_models.report import Dominant, EnergyReport, Row
+from hw_models.sourced import BASES, Sourced
 from hw_models.uncertainty import Columns, Constants, Interval
 from hw_models.workload import Workload
 
-_SPARSE_ONLY = (OpKind.GATHER, OpKind.SCATTER)  # what a dense pass does not do at all
 _N_DOMINANT = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """Lines with their amounts stacked, shape (n_lines, n_columns)."""
-
-    lines: tuple[Line, ...]
-    amounts: Columns
-
-    @classmethod
-    def of(cls, lines: Sequence[Line], c: Constants) -> _Table:
-        stacked = np.stack([line.amount for line in lines]) if lines else np.empty((0, c.n_columns))
-        return cls(tuple(lines), stacked)
-
-    def total(self) -> Columns:
-        result: Columns = self.amounts.sum(axis=0)
-        return result
-
-    def rows(self, c: Constants) -> tuple[Row, ...]:
-        """Summarise each line that is not zero throughout."""
-        kept = np.flatnonzero(self.amounts.any(axis=1))
-        intervals = c.intervals(self.amounts[kept])
-        lines = (self.lines[index] for index in kept)
-        return tuple(
-            Row(line.stage, line.layer, line.term, interval)
-            for line, interval in zip(lines, intervals, strict=True)
-        )
-
-    def by_stage(self, c: Constants) -> dict[str, Interval]:
-        stages = np.array([line.stage for line in self.lines])
-        names = dict.fromkeys(stages.tolist())
-        return {name: c.interval(self.amounts[stages == name].sum(axis=0)) for name in names}
-
-
-@dataclass(frozen=True, slots=True)
-class _Evaluation:
-    """Energies and times of all parts for one set of counts, in columns."""
-
-    energies: tuple[Line, ...]
-    times: _Table
-    active_j: Columns
-    latency_s: Columns
-    launch_share: float
 
 
 def estimate(
@@ -85,6 +42,7 @@ def estimate(
     deploy_as: Precision | None = None,
     samples: int = 1000,
     seed: int = 0,
+    latency_s: float | None = None,
 ) -> EnergyReport:
     """Estimate energy, power and latency of a workload on a device.
 
@@ -101,6 +59,9 @@ def estimate(
         Precision to cost the ANN at; defaults to the workload's, then to the device's.
     samples, seed
         Of the Monte Carlo over the constants' ranges.
+    latency_s
+        A measured latency of one inference, for a single processor: times are stretched to it and
+        energies follow.
 
     Returns
     -------
@@ -112,94 +73,53 @@ def estimate(
     UnknownDeviceError
         No such device, mode or system.
     EstimateError
-        The rate is not positive, or the device lacks the precision.
+        The rate or latency is not positive, the device lacks the precision or a kind of layer, or
+        a latency is given for more than a processor.
     """
     target = load_device(device) if isinstance(device, str | Path) else device
     name = str(device) if isinstance(device, str | Path) else target.full_name
-    rate = 1000 / workload.window_ms if rate_hz is None else float(rate_hz)
-    if not (math.isfinite(rate) and rate > 0):
-        raise EstimateError(f"rate_hz must be positive and finite, got {rate_hz}")
-    plan = make_plan(workload, target, deploy_as, samples, seed)
-    run, dense = _evaluate(plan, dense=False), _evaluate(plan, dense=True)
+    rate = rate_of(workload, rate_hz)
+    plan = make_plan([workload], target, deploy_as, samples, seed)
+    _check_latency(plan, latency_s)
+    run = evaluate(plan, dense=False, latency_s=latency_s)
+    dense = evaluate(plan, dense=True, latency_s=latency_s)
     summarise = _Summary(plan, target, name, rate, samples, seed, workload.hash())
     twin = summarise(dense, None, ())
     return summarise(run, twin, _notes(plan, run, dense, rate))
 
 
-def _evaluate(plan: Plan, *, dense: bool) -> _Evaluation:
-    """Add up chip, link and processor for one set of counts."""
-    costs = []
-    launch_share = 0.0
-    if plan.chip is not None:
-        costs.append(_chip_cost(plan, plan.chip, dense))
-    if plan.chip is not None and plan.link is not None:
-        costs.append(_link_cost(plan, plan.link, plan.chip, dense))
-    if plan.accelerator is not None:
-        cost = _accelerator_cost(plan, plan.accelerator, dense)
-        costs.append(cost)
-        own_s = sum(float(line.amount[0]) for line in cost.times)
-        launch_s = sum(float(t.amount[0]) for t in cost.times if t.term in roofline.OVERHEADS)
-        launch_share = launch_s / own_s if own_s else 0.0
-    energies = tuple(line for cost in costs for line in cost.energies)
-    times = _Table.of([line for cost in costs for line in cost.times], plan.constants)
-    return _Evaluation(
-        energies=energies,
-        times=times,
-        active_j=_Table.of(energies, plan.constants).total(),
-        latency_s=times.total(),
-        launch_share=launch_share,
-    )
+def rate_of(workload: Workload, rate_hz: float | None) -> float:
+    """Return the rate, by default one inference per window.
+
+    Raises
+    ------
+    EstimateError
+        It is not positive and finite.
+    """
+    rate = 1000 / workload.window_ms if rate_hz is None else float(rate_hz)
+    if not (math.isfinite(rate) and rate > 0):
+        raise EstimateError(f"rate_hz must be positive and finite, got {rate_hz}")
+    return rate
 
 
-def _chip_cost(plan: Plan, part: ChipPart, dense: bool) -> Cost:
-    inferences = plan.workload.inferences
-    active = neuromorphic.activities(part.layers, part.mapping, inferences, dense=dense)
-    ticks = plan.workload.ticks / inferences
-    return neuromorphic.chip_cost(active, ticks, part.mapping.n_chips, part.c)
+def _check_latency(plan: Plan, latency_s: float | None) -> None:
+    if latency_s is None:
+        return
+    if not (math.isfinite(latency_s) and latency_s > 0):
+        raise EstimateError(f"latency_s must be positive and finite, got {latency_s}")
+    if len(plan.parts) > 1 or isinstance(plan.parts[0], ChipPart):
+        raise EstimateError("latency_s can be given for a single processor only")
 
 
-def _link_cost(plan: Plan, part: LinkPart, chip: ChipPart, dense: bool) -> Cost:
-    """Carry the spikes of the last spiking layer over: bytes at a rate, after a latency."""
-    if not chip.layers:
-        return Cost((), ())
-    last = chip.layers[-1]
-    spikes = (last.dense if dense else last.executed).spikes / plan.workload.inferences
-    n_bytes = spikes * part.c["bytes_per_spike"]
-    energy = Line(SHARED, "", "link", n_bytes * part.c["energy_j_per_byte"])
-    latency = Line(SHARED, "", "link latency", part.c["latency_s"])
-    transfer = Line(SHARED, "", "link", n_bytes / part.c["byte_per_s"])
-    return Cost((energy,), (latency, transfer))
-
-
-def _accelerator_cost(plan: Plan, part: AcceleratorPart, dense: bool) -> Cost:
-    inferences = plan.workload.inferences
-    work = []
-    for layer in part.layers:
-        if dense and layer.kind in _SPARSE_ONLY:
-            continue
-        ops = _counts(layer, part.device, dense)
-        if layer.is_spiking:
-            work.append(roofline.spiking_work(layer, ops, inferences, part.c))
-        else:
-            work.append(roofline.ann_work(layer, ops, inferences, part.precision, part.c))
-    return roofline.accelerator_cost(work, part.device.law, part.c)
-
-
-def _counts(layer: LayerOps, device: Accelerator, dense: bool) -> Ops:
-    if dense:
-        return layer.dense
-    return layer.padded if device.static_shapes else layer.executed
-
-
-def _notes(plan: Plan, run: _Evaluation, dense: _Evaluation, rate: float) -> tuple[str, ...]:
+def _notes(plan: Plan, run: Evaluation, dense: Evaluation, rate: float) -> tuple[str, ...]:
     idle = plan.idle_w()
-    idle_j = 0.0 if idle is None else float(idle[0]) / rate
-    active_j = float(run.active_j[0])
+    idle_j = 0.0 if idle is None else float(idle[0, 0]) / rate
+    active_j = float(run.active_j[0, 0])
     return notes_on(
         Situation(
             plan=plan,
             rate_hz=rate,
-            latency_s=float(run.latency_s[0]),
+            latency_s=float(run.latency_s[0, 0]),
             launch_share=run.launch_share,
             dense_launch_share=dense.launch_share,
             idle_share=idle_j / (idle_j + active_j) if idle_j + active_j else 0.0,
@@ -220,18 +140,18 @@ class _Summary:
     workload_hash: str
 
     def __call__(
-        self, result: _Evaluation, twin: EnergyReport | None, notes: tuple[str, ...]
+        self, result: Evaluation, twin: EnergyReport | None, notes: tuple[str, ...]
     ) -> EnergyReport:
         plan, c = self.plan, self.plan.constants
         costed = bool(plan.covers) or not plan.not_covered
-        active, latency = result.active_j, result.latency_s
-        idle = plan.idle_w()
+        active, latency = result.active_j[0], result.latency_s[0]
+        idle_runs = plan.idle_w()
+        idle = None if idle_runs is None else np.broadcast_to(idle_runs[0], active.shape)
         power = None if idle is None else idle + self.rate_hz * active
         energy = None if power is None else power / self.rate_hz
-        lines = result.energies
+        lines = result.energies()
         if idle is not None:
-            lines = (*lines, Line(SHARED, "", "idle", idle / self.rate_hz))
-        table = _Table.of(lines, c)
+            lines.append(Line(SHARED, "", "idle", idle / self.rate_hz))
         in_play = _in_play(c, latency, active if energy is None else energy)
 
         def interval(columns: Columns | None) -> Interval | None:
@@ -240,7 +160,7 @@ class _Summary:
         return EnergyReport(
             device=self.name,
             title=self.target.full_title,
-            workload_name=plan.workload.name,
+            workload_name=plan.workloads[0].name,
             workload_hash=self.workload_hash,
             scope="active" if idle is None else "device",
             boundary=self.target.boundary,
@@ -254,10 +174,10 @@ class _Summary:
             power_w=interval(power),
             latency_s=interval(latency),
             realtime=bool(self.rate_hz * latency[0] <= 1) if costed else None,
-            fits=plan.chip.mapping.fits if plan.chip else None,
-            rows=table.rows(c) if costed else (),
-            times=result.times.rows(c) if costed else (),
-            by_stage=table.by_stage(c) if costed else {},
+            fits=plan.chip.mappings[0].fits if plan.chip else None,
+            rows=_rows(lines, c) if costed else (),
+            times=_rows(result.times(), c) if costed else (),
+            by_stage=_by_stage(lines, c) if costed else {},
             dense_twin=twin,
             notes=notes,
             dominant=tuple(
@@ -269,6 +189,23 @@ class _Summary:
             samples=self.samples,
             seed=self.seed,
         )
+
+
+def _rows(lines: Sequence[Line], c: Constants) -> tuple[Row, ...]:
+    """Summarise each line that is not zero throughout."""
+    kept = [line for line in lines if line.amount.any()]
+    intervals = c.intervals(np.stack([line.amount for line in kept])) if kept else []
+    return tuple(
+        Row(line.stage, line.layer, line.term, interval)
+        for line, interval in zip(kept, intervals, strict=True)
+    )
+
+
+def _by_stage(lines: Sequence[Line], c: Constants) -> dict[str, Interval]:
+    totals: dict[str, Columns] = {}
+    for line in lines:
+        totals[line.stage] = totals.get(line.stage, 0.0) + line.amount
+    return {stage: c.interval(amount) for stage, amount in totals.items()}
 
 
 def _in_play(c: Constants, *results: Columns) -> list[Sourced]:

@@ -13,8 +13,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from hw_models.device import Accelerator, Device, Link, NeuromorphicChip, Sourced, System
+from hw_models.accelerator import Accelerator
+from hw_models.chip import NeuromorphicChip
+from hw_models.device import ANN_STAGES, Device, Link, Placed, System
 from hw_models.errors import CatalogError, UnknownDeviceError, first_error
+from hw_models.ops import SPIKING_STAGES
+from hw_models.sourced import Sourced
 
 _ADAPTERS: Mapping[str, TypeAdapter[NeuromorphicChip | Accelerator | Link]] = {
     "neuromorphic": TypeAdapter(NeuromorphicChip),
@@ -173,7 +177,8 @@ def load_device(name: str | Path) -> Device:
             link = _catalog()[DEFAULT_LINK]
             if not isinstance(link, Link):
                 raise CatalogError(f"catalog: {DEFAULT_LINK} is not a link")
-            return System(chip, accelerator, link)
+            placed = (Placed(chip, SPIKING_STAGES), Placed(accelerator, ANN_STAGES))
+            return System(placed, (link,))
     raise UnknownDeviceError(
         f"system {name!r}: expected a neuromorphic chip, '+', a processor, "
         f"for example loihi2+jetson-orin-nano"

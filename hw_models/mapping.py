@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hw_models.device import ChipLimits
+from hw_models.chip import ChipLimits
 from hw_models.ops import LayerOps
 
 

@@ -26,26 +26,19 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from hw_models.cost import SHARED, Cost, Line
-from hw_models.device import NeuromorphicChip, Sourced
+from hw_models.chip import NeuromorphicChip
+from hw_models.cost import Cost
 from hw_models.mapping import Mapping
-from hw_models.ops import LayerOps, Ops
+from hw_models.ops import LayerOps
+from hw_models.report import NotCovered
+from hw_models.sourced import Sourced
+from hw_models.table import LayerTable
 from hw_models.uncertainty import Columns, Constants
 
-
-@dataclass(frozen=True, slots=True)
-class LayerActivity:
-    """What one layer does in one inference."""
-
-    stage: str
-    layer: str
-    neuron_updates: float
-    synops: float
-    spikes: float
-    messages: float
-    messages_in: float
-    n_cores: int
-    injected: float = 0.0
+_ANN_ON_CHIP = (
+    "an ANN on a neuromorphic chip is refused until it is modelled as a sigma-delta network from "
+    "measured activation sparsity"
+)
 
 
 def chip_constants(chip: NeuromorphicChip) -> dict[str, Sourced]:
@@ -54,85 +47,107 @@ def chip_constants(chip: NeuromorphicChip) -> dict[str, Sourced]:
     return {name: value for name, value in named if value is not None}
 
 
-def activities(
-    layers: Sequence[LayerOps], mapping: Mapping, inferences: int, *, dense: bool
-) -> list[LayerActivity]:
-    """Turn counts over a recording into activity per inference, with messages from the mapping."""
-    result: list[LayerActivity] = []
-    arriving = 0.0
-    for layer, place in zip(layers, mapping.placements, strict=True):
-        ops: Ops = layer.dense if dense else layer.executed
-        spikes = ops.spikes / inferences
-        messages = spikes * place.n_destination_cores
-        result.append(
-            LayerActivity(
-                stage=layer.stage,
-                layer=layer.layer,
-                neuron_updates=ops.neuron_updates / inferences,
-                synops=ops.synops / inferences,
-                spikes=0.0 if layer.is_input else spikes,
-                messages=messages,
-                messages_in=arriving,
-                n_cores=place.n_cores,
-                injected=spikes if layer.is_input else 0.0,
-            )
-        )
-        arriving = messages
-    return result
+def take(
+    layers: Sequence[LayerOps], chip: NeuromorphicChip
+) -> tuple[tuple[LayerOps, ...], tuple[NotCovered, ...]]:
+    """Split layers into those that run on the chip and the stages that do not, with the reason."""
+    taken = tuple(layer for layer in layers if layer.is_spiking)
+    left = dict.fromkeys(layer.stage for layer in layers if not layer.is_spiking)
+    return taken, tuple(NotCovered(stage, _ANN_ON_CHIP) for stage in left)
 
 
-def layer_energies(activity: LayerActivity, ticks: float, c: Constants) -> list[Line]:
-    """Energy terms of one layer in ``ticks`` ticks."""
-    passes = activity.neuron_updates * c["passes_per_update"]
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What the layers do in one inference beside their counts, shape (n_layers, 1)."""
+
+    is_input: Columns
+    messages: Columns
+    messages_in: Columns
+    n_cores: Columns
+
+
+def activity_of(table: LayerTable, mappings: Sequence[Mapping]) -> Activity:
+    """Messages sent and received, and cores, from where each run's layers were placed."""
+    places = [place for mapping in mappings for place in mapping.placements]
+    destinations = np.array([[place.n_destination_cores] for place in places]).reshape(-1, 1)
+    messages = table.spikes * destinations
+    arriving = np.roll(messages, 1, axis=0)
+    arriving[np.diff(table.run, prepend=-1) != 0] = 0.0
+    return Activity(
+        is_input=np.array([[float(layer.is_input)] for layer in table.layers]).reshape(-1, 1),
+        messages=messages,
+        messages_in=arriving,
+        n_cores=np.array([[float(place.n_cores)] for place in places]).reshape(-1, 1),
+    )
+
+
+def chip_cost(table: LayerTable, mappings: Sequence[Mapping], ticks: Columns, c: Constants) -> Cost:
+    """Energy above idle and latency of one inference.
+
+    Parameters
+    ----------
+    table
+        The layers that run on the chip.
+    mappings
+        Where they went, one per run.
+    ticks
+        Ticks per inference, shape (n_runs, 1).
+    c
+        Constants by the names of :func:`chip_constants`.
+    """
+    if not table.layers:
+        return Cost(table, {}, {}, {}, {})
+    activity = activity_of(table, mappings)
+    used = np.bincount(table.run, minlength=table.n_runs)[:, np.newaxis] > 0
+    chips = np.array([[mapping.n_chips] for mapping in mappings])
+    sync = np.where(chips > 1, c["sync_multi_chip_s"], c["sync_s"])
+    busiest = table.max_by_run(_core_s(table, activity, c))
+    injected = table.sum_by_run(activity.is_input * table.spikes)
+    times = {
+        "busiest core": c["imbalance"] * busiest,
+        "synchronisation": used * ticks * sync,
+        "spike injection": injected * c["inject_s_per_spike"],
+    }
+    energies = _energies(table, activity, ticks, c)
+    shared = {}
+    if "chip_tick_j" in c:
+        shared["chip overhead"] = used * ticks * chips * c["chip_tick_j"]
+    if "x86_code_w" in c:
+        shared["embedded x86"] = c["x86_code_w"] * c["x86_busy"] * sum(times.values())
+    return Cost(table, energies, {}, shared, times)
+
+
+def _energies(
+    table: LayerTable, activity: Activity, ticks: Columns, c: Constants
+) -> dict[str, Columns]:
+    passes = table.neuron_updates * c["passes_per_update"]
+    spikes = (1 - activity.is_input) * table.spikes
     terms = {
         "neuron update": passes * c["neuron_pass_j"],
-        "synapse": activity.synops * c["synop_j"],
-        "spike": activity.spikes * c["spike_j"],
+        "synapse": table.synops * c["synop_j"],
+        "spike": spikes * c["spike_j"],
     }
     if "message_j" in c:
         terms["message"] = activity.messages * c["message_j"]
     if "core_tick_j" in c:
-        terms["core overhead"] = ticks * activity.n_cores * c["core_tick_j"]
-    return [Line(activity.stage, activity.layer, term, j) for term, j in terms.items()]
+        terms["core overhead"] = ticks[table.run] * activity.n_cores * c["core_tick_j"]
+    return terms
 
 
-def busiest_core_s(activity: LayerActivity, c: Constants) -> Columns:
-    """Time that a core of the layer works in one inference, load spread evenly."""
-    if activity.n_cores == 0:
-        return c.zeros()
-    work = activity.synops * c["synop_s"]
-    work = work + activity.neuron_updates * c["passes_per_update"] * c["neuron_pass_s"]
+def _core_s(table: LayerTable, activity: Activity, c: Constants) -> Columns:
+    """Time that a core of each layer works in one inference, load spread evenly."""
+    work = table.synops * c["synop_s"]
+    work = work + table.neuron_updates * c["passes_per_update"] * c["neuron_pass_s"]
     if "axon_s" in c:
         work = work + activity.messages_in * c["axon_s"]
-    return work / activity.n_cores
+    core_s: Columns = np.where(activity.n_cores > 0, work / np.maximum(activity.n_cores, 1), 0.0)
+    return core_s
 
 
-def chip_cost(active: Sequence[LayerActivity], ticks: float, n_chips: int, c: Constants) -> Cost:
-    """Energy above idle and latency of one inference of ``ticks`` ticks."""
-    if not active:
-        return Cost((), ())
-    sync = c["sync_s"] if n_chips == 1 else c["sync_multi_chip_s"]
-    busiest = np.maximum.reduce([busiest_core_s(activity, c) for activity in active])
-    times = (
-        Line(SHARED, "", "busiest core", c["imbalance"] * busiest),
-        Line(SHARED, "", "synchronisation", ticks * sync),
-        Line(
-            SHARED, "", "spike injection", sum(a.injected for a in active) * c["inject_s_per_spike"]
-        ),
-    )
-    energies = [line for activity in active for line in layer_energies(activity, ticks, c)]
-    if "chip_tick_j" in c:
-        energies.append(Line(SHARED, "", "chip overhead", ticks * n_chips * c["chip_tick_j"]))
-    if "x86_code_w" in c:
-        latency = times[0].amount + times[1].amount + times[2].amount
-        code = c["x86_code_w"] * c["x86_busy"] * latency
-        energies.append(Line(SHARED, "", "embedded x86", code))
-    return Cost(tuple(energies), times)
-
-
-def idle_w(n_chips: int, c: Constants) -> Columns:
-    """Power of the chips in use while nothing runs."""
-    power = n_chips * c["leak_w_per_chip"]
+def idle_w(mappings: Sequence[Mapping], c: Constants) -> Columns:
+    """Power of the chips in use while nothing runs, shape (n_runs, n_columns)."""
+    chips = np.array([[mapping.n_chips] for mapping in mappings])
+    power: Columns = chips * c["leak_w_per_chip"]
     if "x86_clock_w" in c:
         power = power + c["x86_count"] * c["x86_clock_w"]
     return power

@@ -46,22 +46,23 @@ def _realtime(s: Situation) -> Iterator[str]:
 
 
 def _rate(s: Situation) -> Iterator[str]:
-    per_window = 1000 / s.plan.workload.window_ms
+    per_window = 1000 / s.plan.workloads[0].window_ms
     if abs(s.rate_hz - per_window) > 1e-9 * per_window:
         yield (
             f"{s.rate_hz:g} Hz replays the counts per inference of windows of "
-            f"{s.plan.workload.window_ms:g} ms ({per_window:g} Hz)"
+            f"{s.plan.workloads[0].window_ms:g} ms ({per_window:g} Hz)"
         )
 
 
 def _fit(s: Situation) -> Iterator[str]:
     chip = s.plan.chip
-    if chip is None or not chip.layers:
+    if chip is None or not chip.layers[0]:
         return
-    if chip.mapping.fits:
-        yield f"the spiking network {chip.mapping.reason}"
+    mapping = chip.mappings[0]
+    if mapping.fits:
+        yield f"the spiking network {mapping.reason}"
     else:
-        yield f"{chip.mapping.reason}; the figures are for {chip.mapping.n_chips} chips"
+        yield f"{mapping.reason}; the figures are for {mapping.n_chips} chips"
 
 
 def _launches(s: Situation) -> Iterator[str]:
@@ -75,7 +76,7 @@ def _launches(s: Situation) -> Iterator[str]:
         )
     silent = [
         layer
-        for layer in s.plan.accelerator.layers
+        for layer in s.plan.accelerator.layers[0]
         if layer.executed.macs and not layer.executed.launches
     ]
     if silent:
@@ -89,19 +90,19 @@ def _padding(s: Situation) -> Iterator[str]:
     part = s.plan.accelerator
     if part is None or not part.device.static_shapes:
         return
-    executed = s.plan.workload.total("executed").macs
-    padded = s.plan.workload.total("padded").macs
+    executed = s.plan.workloads[0].total("executed").macs
+    padded = s.plan.workloads[0].total("padded").macs
     if padded > executed:
         yield (
             f"static shapes: active tokens padded to {', '.join(map(str, TOKEN_BUCKETS))} cost "
             f"{padded / executed - 1:.0%} more MACs than the run executed"
         )
-    if any(layer.kind in ("gather", "scatter") for layer in part.layers):
+    if any(layer.kind in ("gather", "scatter") for layer in part.layers[0]):
         yield "the dense twin has no gather and scatter"
 
 
 def _spiking(s: Situation) -> Iterator[str]:
-    layers = [layer for layer in s.plan.workload.layers if layer.is_spiking]
+    layers = [layer for layer in s.plan.workloads[0].layers if layer.is_spiking]
     if not layers:
         return
     if s.plan.chip is None:
@@ -122,7 +123,7 @@ def _precision(s: Situation) -> Iterator[str]:
     part = s.plan.accelerator
     if part is None:
         return
-    ran = {layer.ran_as for layer in part.layers if not layer.is_spiking} - {part.precision}
+    ran = {layer.ran_as for layer in part.layers[0] if not layer.is_spiking} - {part.precision}
     if ran:
         yield (
             f"ran as {', '.join(sorted(ran))}, costed as {part.precision}: bytes are rescaled, "
@@ -133,7 +134,6 @@ def _precision(s: Situation) -> Iterator[str]:
 def _rest(s: Situation) -> Iterator[str]:
     if s.idle_share > _IDLE_BOUND:
         yield f"idle power is {s.idle_share:.0%} of the energy at {s.rate_hz:g} Hz"
-    for part in (s.plan.chip, s.plan.link, s.plan.accelerator):
-        if part is not None:
-            yield from part.device.notes
-    yield from s.plan.workload.notes
+    for part in (*s.plan.parts, *s.plan.links):
+        yield from part.device.notes
+    yield from s.plan.workloads[0].notes

@@ -53,7 +53,7 @@ NETWORK_KINDS = (
     OpKind.LLM,
     OpKind.DECODE,
 )
-_MAC_KINDS = (OpKind.GEMM, OpKind.CONV, OpKind.DEPTHWISE, OpKind.ATTENTION, *NETWORK_KINDS)
+MAC_KINDS = (OpKind.GEMM, OpKind.CONV, OpKind.DEPTHWISE, OpKind.ATTENTION, *NETWORK_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +290,7 @@ class LayerOps:
                 foreign += ["neuron_updates", "synops"]
         else:
             foreign = list(spiking_counts)
-            if self.kind not in _MAC_KINDS:
+            if self.kind not in MAC_KINDS:
                 foreign.append("macs")
             if self.neurons or self.synapses:
                 return f"neurons and synapses belong to spiking layers, not to a {self.kind} layer"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hw_models.device import Sourced
+from hw_models.sourced import Sourced
 from hw_models.uncertainty import Interval
 from hw_models.units import format_quantity
 

@@ -1,20 +1,22 @@
 r"""Energy and time of layers on a GPU or NPU.
 
-Per inference and layer, with MACs m, elements e, bytes moved b and launches n::
+Per inference and layer of kind k, with MACs m, elements e, bytes moved b and launches n::
 
-    compute = m / (R eta(kind)) + e / V         b = weights + share (read + written)
-    memory  = b / B
-    busy    = max(compute, memory)                                    law "per-layer" (Jetson)
-    busy    = share of hypot(sum m / (R eta), sum b / B) + e / V      law "network" (Hexagon)
-    t       = f (c + sum over layers [ n l + busy ])
-    E       = P_overhead f (c + sum n l) + P_active f sum busy
-              + sum over layers [ e_mac m + e_element e + e_byte b ]
+    compute = m / (R eta_k)       memory = b / (B beta_k)      b = weights + share_k activations
+    busy    = max(compute + e / V_k, memory)              law "per-layer" (TensorRT on Jetson)
+    busy    = hypot(sum compute, sum memory), shared out, + e / V_k
+                                                          law "network" (Hexagon), and one layer
+                                                          that stands for a whole network
+    t       = f_k a^u [ c + n l_k + busy ]
+    E       = g a^u [ m e_mac,k + e e_element,k + b e_byte,k ]
+              + P_overhead (share of t in c + n l_k) + P_active (share of t in busy)
 
-R is the dense peak at the deployed precision, eta the share of it that a class of operator
-reaches, V the rate of scalar elements, B the achieved bandwidth, l the time of a launch (or of a
-graph layer), c the fixed time of a graph, f the doubt about the whole. The per-layer law is the
-roofline; the network law is the four-constant fit to published Hexagon runs, where layers overlap.
-Sources of all constants are in the catalog.
+R is the dense peak of the power mode at the deployed precision, eta the share of it that a kind of
+layer reaches, B the bandwidth and beta the share of it, V the rate of scalar elements, l the time
+of a launch (or of a graph layer), c the fixed time of a graph, f the doubt about the time as a
+whole, g about the energy, and a the doubt for each of the u counts that are assumed. The first law
+is the roofline; the second is a fit to published runs, where layers overlap. Sources of all
+constants are in the catalog.
 
 A spiking layer has no MACs. It is costed as a kernel that reads and writes the state of each
 updated neuron and adds each synop at a scattered address: elements = updates + synops,
@@ -23,154 +25,216 @@ bytes = updates * bytes_per_update + synops * bytes_per_synop. All of that is as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from hw_models.cost import SHARED, Cost, Line
-from hw_models.device import Accelerator, Sourced, at_precision
-from hw_models.ops import ACTIVATION_BYTES, WEIGHT_BYTES, LayerOps, OpKind, Ops, Precision
-from hw_models.uncertainty import Columns, Constants, total
+from hw_models.accelerator import Accelerator, KindConstants
+from hw_models.cost import Cost
+from hw_models.errors import EstimateError
+from hw_models.ops import MAC_KINDS, NETWORK_KINDS, OpKind, Precision
+from hw_models.sourced import Sourced, at_precision
+from hw_models.table import LayerTable
+from hw_models.uncertainty import Columns, Constants
 
 OVERHEADS = ("launch", "dispatch")  # terms of time that start work rather than do it
-_MOVES = {OpKind.GATHER: "gather", OpKind.SCATTER: "scatter", OpKind.EMBEDDING: "embedding"}
+_PER_PRECISION = ("mac_per_s", "byte_per_s", "element_per_s", "launch_s", "dispatch_s")
 
 
-@dataclass(frozen=True, slots=True)
-class LayerWork:
-    """What one layer asks of the processor in one inference, at the deployed precision."""
-
-    stage: str
-    layer: str
-    kind: OpKind
-    macs: float
-    elements: float
-    bytes_moved: Columns
-    launches: Columns
-    energies: tuple[Line, ...]
-
-
-def accelerator_constants(device: Accelerator, precision: Precision) -> dict[str, Sourced]:
-    """Return the constants that this device's equations use at a precision, by name.
+def accelerator_constants(
+    device: Accelerator, precision: Precision, kinds: Iterable[OpKind]
+) -> dict[str, Sourced]:
+    """Return the constants that this device's equations use for these kinds, by name.
 
     Raises
     ------
     EstimateError
-        The device has no arithmetic of that precision.
+        The device has no arithmetic of that precision, or no constants for a kind with MACs.
     """
     mode = device.modes[device.mode]
     what = device.full_name
-    picked = {
-        "active_w": mode.active_w,
-        "overhead_w": mode.overhead_w,
-        "mac_per_s": at_precision(mode.mac_per_s, precision, what),
-        "byte_per_s": at_precision(mode.byte_per_s, precision, what),
-        "element_per_s": at_precision(mode.element_per_s, precision, what),
-        "launch_s": at_precision(mode.launch_s, precision, what),
-        "mac_j": at_precision(device.mac_j, precision, what),
-        "byte_j": device.byte_j,
-        "element_j": device.element_j,
-        "activation_share": device.activation_share,
-        "time_factor": device.time_factor,
-    }
+    picked = {"active_w": mode.active_w, "overhead_w": mode.overhead_w}
+    for name in _PER_PRECISION:
+        table = getattr(mode, name)
+        if table is not None:
+            picked[name] = at_precision(table, precision, f"{what}: {name}")
+    picked["mac_j"] = at_precision(device.mac_j, precision, f"{what}: mac_j")
+    for name in ("byte_j", "element_j", "activation_share", "time_factor", "assumed_factor"):
+        picked[name] = getattr(device, name)
+    if device.energy_factor is not None:
+        picked["energy_factor"] = device.energy_factor
     if mode.idle_w is not None:
         picked["idle_w"] = mode.idle_w
-    if mode.dispatch_s is not None:
-        picked["dispatch_s"] = at_precision(mode.dispatch_s, precision, what)
-    for field in fields(device.efficiency):
-        table = getattr(device.efficiency, field.name)
-        picked[f"efficiency.{field.name}"] = at_precision(table, precision, what)
     for field in fields(device.spiking):
         picked[f"spiking.{field.name}"] = getattr(device.spiking, field.name)
+    for kind in kinds:
+        picked |= _kind_constants(device, kind, precision)
     return picked
 
 
-def ann_work(
-    layer: LayerOps, ops: Ops, inferences: int, precision: Precision, c: Constants
-) -> LayerWork:
-    """Work of an ANN layer; byte counts are rescaled from the precision it ran in."""
-    weight_scale = WEIGHT_BYTES[precision] / WEIGHT_BYTES[layer.ran_as] / inferences
-    scale = ACTIVATION_BYTES[precision] / ACTIVATION_BYTES[layer.ran_as] / inferences
-    activations = (ops.read_bytes + ops.write_bytes) * scale * c["activation_share"]
-    moved = ops.weight_bytes * weight_scale + activations
-    macs, elements = ops.macs / inferences, ops.elements / inferences
-    traffic = _MOVES.get(layer.kind, "memory traffic")
-    energies = (
-        Line(layer.stage, layer.layer, "arithmetic", macs * c["mac_j"] + elements * c["element_j"]),
-        Line(layer.stage, layer.layer, traffic, moved * c["byte_j"]),
+def _kind_constants(device: Accelerator, kind: OpKind, precision: Precision) -> dict[str, Sourced]:
+    own = device.kinds.get(kind)
+    if own is None:
+        if kind in MAC_KINDS:
+            raise EstimateError(
+                f"{device.full_name}: no constants for layers of kind {kind}; "
+                f"it knows {', '.join(sorted(device.kinds))}"
+            )
+        return {}
+    picked = {}
+    for field in fields(KindConstants):
+        value = getattr(own, field.name)
+        if isinstance(value, Mapping):
+            what = f"{device.full_name}: kinds.{kind}.{field.name}"
+            value = at_precision(value, precision, what)
+        if value is not None:
+            picked[f"kinds.{kind}.{field.name}"] = value
+    return picked
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the layers ask of the processor, shape (n_layers, n_columns) or (n_layers, 1)."""
+
+    compute_s: Columns
+    element_s: Columns
+    memory_s: Columns
+    launch_s: Columns
+    elements: Columns
+    n_bytes: Columns
+
+
+class _ByKind:
+    """Constants of the kinds in a table, gathered to one row per layer."""
+
+    def __init__(self, table: LayerTable, c: Constants) -> None:
+        self.kinds, self.index = table.kinds()
+        self.c = c
+
+    def __call__(self, field: str, default: str | float) -> Columns:
+        """Return the kind's own constant, else the device's of that name, else the number."""
+        rows = []
+        for kind in self.kinds:
+            name = f"kinds.{kind}.{field}"
+            if name in self.c:
+                rows.append(self.c[name])
+            elif isinstance(default, str):
+                rows.append(self.c[default])
+            else:
+                rows.append(np.full(self.c.n_columns, default))
+        if len(rows) == 1:
+            return rows[0][np.newaxis]
+        gathered: Columns = np.stack(rows)[self.index]
+        return gathered
+
+    def are(self, kinds: tuple[OpKind, ...]) -> Columns:
+        """Return 1 where a layer is of one of the kinds, else 0, shape (n_layers, 1)."""
+        flags = np.array([float(kind in kinds) for kind in self.kinds])
+        return flags[self.index][:, np.newaxis]
+
+
+def _work(table: LayerTable, of: _ByKind, c: Constants) -> _Work:
+    spiking = of.are((OpKind.SPIKING,))
+    is_input = np.array([[layer.is_input] for layer in table.layers], dtype=bool)
+    synops = np.where(is_input, table.spikes, table.synops)
+    elements = table.elements + table.neuron_updates + synops
+    n_bytes = table.weight_bytes + table.activation_bytes * of(
+        "activation_share", "activation_share"
     )
-    launches = ops.launches / inferences + c.zeros()
-    return LayerWork(
-        layer.stage, layer.layer, layer.kind, macs, elements, moved, launches, energies
+    launches = table.launches * of("launch_share", 1.0)
+    if spiking.any():
+        n_bytes = n_bytes + table.neuron_updates * c["spiking.bytes_per_update"]
+        n_bytes = n_bytes + synops * c["spiking.bytes_per_synop"]
+        launches = launches + spiking * c["spiking.launches_per_layer"]
+    return _Work(
+        compute_s=table.macs / (c["mac_per_s"] * of("efficiency", 1.0)),
+        element_s=elements / of("element_per_s", "element_per_s"),
+        memory_s=n_bytes / (c["byte_per_s"] * of("byte_efficiency", 1.0)),
+        launch_s=launches * c["launch_s"],
+        elements=elements,
+        n_bytes=n_bytes,
     )
 
 
-def spiking_work(layer: LayerOps, ops: Ops, inferences: int, c: Constants) -> LayerWork:
-    """Work of a spiking layer on a processor without spiking hardware."""
-    updates = ops.neuron_updates / inferences
-    synops = (ops.spikes if layer.is_input else ops.synops) / inferences
-    update_bytes = updates * c["spiking.bytes_per_update"]
-    synop_bytes = synops * c["spiking.bytes_per_synop"]
-    updating = updates * c["element_j"] + update_bytes * c["byte_j"]
-    adding = synops * c["element_j"] + synop_bytes * c["byte_j"]
-    energies = (
-        Line(layer.stage, layer.layer, "neuron update", updating),
-        Line(layer.stage, layer.layer, "synapse", adding),
+def accelerator_cost(
+    table: LayerTable, law: str, c: Constants, latency_s: float | None = None
+) -> Cost:
+    """Energy above idle and latency of one inference under a law.
+
+    Parameters
+    ----------
+    table
+        The layers, bytes at the deployed precision.
+    law
+        ``per-layer`` or ``network``.
+    c
+        Constants by the names of :func:`accelerator_constants`.
+    latency_s
+        A measured latency; all times are stretched to it.
+    """
+    if not table.layers:
+        return Cost(table, {}, {}, {}, {})
+    of = _ByKind(table, c)
+    work = _work(table, of, c)
+    networks = of.are(NETWORK_KINDS)
+    doubt = c["assumed_factor"] ** table.n_assumed
+    factor = of("time_factor", "time_factor") * doubt
+    times = {
+        "work": factor * _busy_s(work, networks, law, table),
+        "launch": factor * work.launch_s,
+    }
+    shared = {}
+    if "dispatch_s" in c:
+        shared["dispatch"] = c["time_factor"] * c["dispatch_s"] * _graphs(table, networks, work)
+    if latency_s is not None:
+        cost = Cost(table, {}, times, {}, shared)
+        stretch = latency_s / cost.time_s(c.n_columns)
+        times = {term: amount * stretch[table.run] for term, amount in times.items()}
+        shared = {term: amount * stretch for term, amount in shared.items()}
+    trust = doubt * c["energy_factor"] if "energy_factor" in c else doubt
+    arithmetic = table.macs * of("mac_j", "mac_j") + work.elements * of("element_j", "element_j")
+    energies = {
+        "arithmetic": trust * arithmetic,
+        "memory traffic": trust * work.n_bytes * of("byte_j", "byte_j"),
+        "active power": c["active_w"] * times["work"],
+        "launch": c["overhead_w"] * times["launch"],
+    }
+    shared_energies = {term: c["overhead_w"] * amount for term, amount in shared.items()}
+    return Cost(table, energies, times, shared_energies, shared)
+
+
+def _busy_s(work: _Work, networks: Columns, law: str, table: LayerTable) -> Columns:
+    overlapped = np.hypot(work.compute_s, work.memory_s) + work.element_s
+    if law == "per-layer":
+        layered = np.maximum(work.compute_s + work.element_s, work.memory_s)
+    else:
+        compute_s, memory_s = (1 - networks) * work.compute_s, (1 - networks) * work.memory_s
+        together = np.hypot(table.sum_by_run(compute_s), table.sum_by_run(memory_s))
+        alone = compute_s + memory_s
+        total = table.sum_by_run(alone)
+        share = np.divide(together, total, out=np.zeros_like(total), where=total > 0)
+        layered = alone * share[table.run] + work.element_s
+    busy: Columns = np.where(networks > 0, overlapped, layered)
+    return busy
+
+
+def _graphs(table: LayerTable, networks: Columns, work: _Work) -> Columns:
+    """Count graphs started: each network that is not decoding, and one for all other layers."""
+    decoding = np.array([[layer.kind is OpKind.DECODE] for layer in table.layers], dtype=float)
+    work_s = work.compute_s + work.element_s + work.memory_s + work.launch_s
+    other = (1 - networks) * (work_s > 0).any(axis=1, keepdims=True)
+    graphs: Columns = table.sum_by_run(networks - decoding) + np.minimum(table.sum_by_run(other), 1)
+    return graphs
+
+
+def launch_share(cost: Cost, n_columns: int) -> float:
+    """Return the share of the first run's time that starts work rather than doing it."""
+    total = float(cost.time_s(n_columns)[0, 0])
+    starts = sum(
+        float(amounts[..., 0].sum())
+        for terms in (cost.times, cost.shared_times)
+        for term, amounts in terms.items()
+        if term in OVERHEADS
     )
-    works = bool(updates or synops)
-    launches = works * c["spiking.launches_per_layer"]
-    moved = update_bytes + synop_bytes
-    elements = updates + synops
-    return LayerWork(layer.stage, layer.layer, layer.kind, 0.0, elements, moved, launches, energies)
-
-
-def accelerator_cost(work: Sequence[LayerWork], law: str, c: Constants) -> Cost:
-    """Energy above idle and latency of one inference under a law."""
-    if not work:
-        return Cost((), ())
-    busy = _network_busy(work, c) if law == "network" else [_layer_busy(each, c) for each in work]
-    energies: list[Line] = []
-    times: list[Line] = []
-    for each, busy_s in zip(work, busy, strict=True):
-        launch_s = c["time_factor"] * each.launches * c["launch_s"]
-        work_s = c["time_factor"] * busy_s
-        energies += each.energies
-        energies.append(Line(each.stage, each.layer, "active power", c["active_w"] * work_s))
-        energies.append(Line(each.stage, each.layer, "launch", c["overhead_w"] * launch_s))
-        times.append(Line(each.stage, each.layer, _MOVES.get(each.kind, "work"), work_s))
-        times.append(Line(each.stage, each.layer, "launch", launch_s))
-    if "dispatch_s" in c and any(_has_work(each) for each in work):
-        dispatch_s = c["time_factor"] * c["dispatch_s"]
-        energies.append(Line(SHARED, "", "dispatch", c["overhead_w"] * dispatch_s))
-        times.append(Line(SHARED, "", "dispatch", dispatch_s))
-    return Cost(tuple(energies), tuple(times))
-
-
-def _has_work(work: LayerWork) -> bool:
-    return bool(work.macs or work.elements or work.bytes_moved[0] or work.launches[0])
-
-
-def _mac_s(work: LayerWork, c: Constants) -> Columns:
-    if not work.macs:
-        return c.zeros()
-    return work.macs / (c["mac_per_s"] * c[f"efficiency.{work.kind}"])
-
-
-def _layer_busy(work: LayerWork, c: Constants) -> Columns:
-    compute = _mac_s(work, c) + work.elements / c["element_per_s"]
-    return np.maximum(compute, work.bytes_moved / c["byte_per_s"])
-
-
-def _network_busy(work: Sequence[LayerWork], c: Constants) -> list[Columns]:
-    """Share the overlapped time of the network out to its layers, by their separate times."""
-    compute = [_mac_s(each, c) for each in work]
-    memory = [each.bytes_moved / c["byte_per_s"] for each in work]
-    all_compute, all_memory = total(compute, c.zeros()), total(memory, c.zeros())
-    alone = all_compute + all_memory
-    overlapped = np.hypot(all_compute, all_memory)
-    factor = np.divide(overlapped, alone, out=c.zeros(), where=alone > 0)
-    return [
-        (mac_s + byte_s) * factor + each.elements / c["element_per_s"]
-        for each, mac_s, byte_s in zip(work, compute, memory, strict=True)
-    ]
+    return starts / total if total else 0.0

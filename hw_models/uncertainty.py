@@ -9,20 +9,23 @@ constant at an end of its range, the others nominal) and the distribution.
 
 Distribution: triangular in the logarithm, with its mode at the nominal value, between low and
 high; ranges here are factors ("half to twice") far more often than differences. A range that
-starts at 0 has no logarithm and is sampled triangular in the value itself.
+starts at 0 has no logarithm and is sampled triangular in the value itself. Constants that name
+a common cause are drawn at the same quantile (or the opposite one), which is perfect rank
+correlation: fitted constants that trade off against each other, or one physical constant that
+appears twice.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hw_models.device import Sourced
 from hw_models.errors import EstimateError
+from hw_models.sourced import Sourced
 
 Columns = npt.NDArray[np.float64]
 
@@ -103,20 +106,32 @@ class Constants:
         return self.intervals(result[np.newaxis])[0]
 
     def tornado(self, result: Columns) -> list[Swing]:
-        """Return the swing of each constant that moves ``result``, largest first."""
-        swings = []
+        """Return the swing of each constant that moves ``result``, largest first.
+
+        Constants of a common cause move together and appear once, under the first one's name.
+        """
+        swings, seen = [], set()
         for index, (name, constant) in enumerate(self.sourced.items()):
             low, high = sorted(map(float, result[1 + 2 * index : 3 + 2 * index]))
-            if high > low:
+            cause, _ = _cause(name, constant)
+            if high > low and cause not in seen:
+                seen.add(cause)
                 swings.append(Swing(name, constant, low, high))
         return sorted(swings, key=lambda swing: swing.low - swing.high)
+
+
+def nominal(sourced: Mapping[str, Sourced]) -> Constants:
+    """Return the constants at their nominal values: one column, no interval."""
+    columns = {name: np.array([constant.value]) for name, constant in sourced.items()}
+    return Constants(dict(sourced), columns, 1)
 
 
 def sample(sourced: Mapping[str, Sourced], samples: int, seed: int) -> Constants:
     """Draw the columns of every constant.
 
-    Each constant has its own stream, seeded by ``seed`` and its name, so that adding a constant
-    does not change the draws of the others.
+    Each cause has its own stream of quantiles, seeded by ``seed`` and its name, so that adding a
+    constant does not change the draws of the others. The cause is what the constant says it
+    ``shares``, else the constant itself.
 
     Raises
     ------
@@ -127,24 +142,41 @@ def sample(sourced: Mapping[str, Sourced], samples: int, seed: int) -> Constants
         raise EstimateError(f"samples must be at least 2, got {samples}")
     if seed < 0:
         raise EstimateError(f"seed must be at least 0, got {seed}")
+    causes = [_cause(name, constant) for name, constant in sourced.items()]
     head = 1 + 2 * len(sourced)
     columns = {}
-    for index, (name, constant) in enumerate(sourced.items()):
+    for (name, constant), (cause, opposite) in zip(sourced.items(), causes, strict=True):
         row = np.full(head + samples, constant.value, dtype=np.float64)
-        row[1 + 2 * index], row[2 + 2 * index] = constant.low, constant.high
-        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        row[head:] = _triangular(constant, samples, rng)
+        ends = (constant.high, constant.low) if opposite else (constant.low, constant.high)
+        for index, (other, other_opposite) in enumerate(causes):
+            if other == cause:  # what moves one end of a cause moves all constants that share it
+                at = slice(1 + 2 * index, 3 + 2 * index)
+                row[at] = ends[::-1] if other_opposite else ends
+        rng = np.random.default_rng([seed, zlib.crc32(cause.encode())])
+        quantile = rng.random(samples)
+        row[head:] = _triangular(constant, 1 - quantile if opposite else quantile)
         columns[name] = row
     return Constants(dict(sourced), columns, head + samples)
 
 
-def _triangular(constant: Sourced, samples: int, rng: np.random.Generator) -> Columns:
-    low, value, high = constant.low, constant.value, constant.high
+def _cause(name: str, constant: Sourced) -> tuple[str, bool]:
+    shares = constant.shares
+    return (shares.removeprefix("-"), shares.startswith("-")) if shares else (name, False)
+
+
+def _triangular(constant: Sourced, quantile: Columns) -> Columns:
+    """Invert the cumulative distribution of the triangle at each quantile."""
+    low, mode, high = constant.low, constant.value, constant.high
     if low == high:
-        return np.full(samples, value, dtype=np.float64)
-    if low == 0:
-        return rng.triangular(low, value, high, samples)
-    return np.exp(rng.triangular(np.log(low), np.log(value), np.log(high), samples))
+        return np.full(len(quantile), mode)
+    logarithmic = low > 0
+    if logarithmic:
+        low, mode, high = np.log([low, mode, high])
+    turn = (mode - low) / (high - low)
+    rising = low + np.sqrt(quantile * (high - low) * (mode - low))
+    falling = high - np.sqrt((1 - quantile) * (high - low) * (high - mode))
+    drawn: Columns = np.where(quantile < turn, rising, falling)
+    return np.exp(drawn) if logarithmic else drawn
 
 
 def _quantile(ordered: Columns, q: float) -> Columns:
@@ -153,12 +185,4 @@ def _quantile(ordered: Columns, q: float) -> Columns:
     below = min(int(position), ordered.shape[1] - 2)
     share = position - below
     result: Columns = (1 - share) * ordered[:, below] + share * ordered[:, below + 1]
-    return result
-
-
-def total(rows: Iterable[Columns], start: Columns) -> Columns:
-    """Sum rows of columns onto a copy of ``start``."""
-    result = start.copy()
-    for row in rows:
-        result += row
     return result

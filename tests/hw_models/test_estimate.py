@@ -263,13 +263,15 @@ def test_bad_rates_are_refused(rate: float) -> None:
 
 
 def test_bad_precision_is_refused() -> None:
-    with pytest.raises(EstimateError, match="deploy_as must be one of fp32, fp16, int8"):
+    with pytest.raises(
+        EstimateError, match="deploy_as must be one of fp32, fp16, bf16, int8, w8a16, w4"
+    ):
         estimate(EMPTY, "jetson-nano", deploy_as="fp4")  # type: ignore[arg-type]
 
 
 def test_a_loaded_device_and_its_name_give_the_same(pipeline: Workload) -> None:
     system = load_device("loihi1+jetson-nano")
     assert isinstance(system, System)
-    assert isinstance(system.accelerator, Accelerator)
+    assert isinstance(system.parts[1].device, Accelerator)
     by_device, by_name = estimate(pipeline, system), estimate(pipeline, system.full_name)
     assert by_device == by_name

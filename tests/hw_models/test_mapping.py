@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw_models import LayerOps, NeuromorphicChip, OpKind, Ops, load_device
-from hw_models.device import ChipLimits
+from hw_models.chip import ChipLimits
 from hw_models.mapping import map_layers
 
 

@@ -143,17 +143,17 @@ def test_spiking_stage_on_a_gpu_by_hand() -> None:
     report = estimate(run(layer, ticks=100), "jetson-orin-nano")
     busy = max(1500 / 6.4e10, 20_000 / 54.4e9)
     assert value(report, "latency_s") == pytest.approx(8.5e-6 + busy, rel=1e-12)
-    assert term_j(report, "neuron update") == pytest.approx(1000 * 10e-12 + 16_000 * 88e-12)
-    assert term_j(report, "synapse") == pytest.approx(500 * 10e-12 + 4_000 * 88e-12)
+    assert term_j(report, "spiking kernel") == pytest.approx(1500 * 10e-12)
+    assert term_j(report, "memory traffic") == pytest.approx(20_000 * 88e-12)
     assert term_j(report, "arithmetic") == 0
     assert any("(assumed); synops and neuron updates are not MACs" in n for n in report.notes)
 
 
 def test_a_device_without_the_precision_says_which_it_has() -> None:
-    message = "jetson-nano@10w: no int8; known precisions: fp16, fp32"
+    message = "jetson-nano@10w: mac_per_s: no int8; known precisions: fp16, fp32"
     with pytest.raises(EstimateError, match=message):
         estimate(run(), "jetson-nano", deploy_as="int8")
-    with pytest.raises(EstimateError, match="snapdragon-8-gen-3@default: no fp32"):
+    with pytest.raises(EstimateError, match="snapdragon-8-gen-3@default: mac_per_s: no fp32"):
         estimate(run(), "snapdragon-8-gen-3", deploy_as="fp32")
 
 

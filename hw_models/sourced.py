@@ -1,0 +1,78 @@
+"""A cited number with its range, and tables of them by precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import ConfigDict, Strict
+
+from hw_models.errors import CatalogError, EstimateError
+from hw_models.ops import Precision
+
+Basis = Literal["measured", "simulated", "derived", "assumed"]
+BASES: tuple[Basis, ...] = get_args(Basis)
+
+STRICT_KEYS = ConfigDict(extra="forbid")
+_Number = Annotated[float, Strict()]  # a quoted "1e-12" is text and is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A number with its range and where it comes from.
+
+    Parameters
+    ----------
+    value, low, high
+        Nominal value and range, low <= value <= high, non-negative, SI units.
+    source
+        Key in ``references.bib``.
+    locator
+        Table, row or file in that source, or the reason for an assumption.
+    basis
+        How the source knows: measured, simulated, derived (our arithmetic on one of these),
+        assumed.
+    shares
+        Name of a common cause. Constants that name the same one are drawn at the same quantile of
+        their ranges; a leading ``-`` draws at the opposite quantile. Empty: independent.
+    """
+
+    value: _Number
+    low: _Number
+    high: _Number
+    source: str
+    locator: str
+    basis: Basis
+    shares: str = ""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.value <= self.high < float("inf"):
+            raise CatalogError(
+                f"expected 0 <= low <= value <= high, got low {self.low}, value {self.value}, "
+                f"high {self.high}"
+            )
+        if self.basis not in BASES:
+            raise CatalogError(f"basis must be one of {', '.join(BASES)}, got {self.basis!r}")
+        if not self.source or not self.locator:
+            raise CatalogError("source and locator must not be empty")
+
+
+ByPrecision = Mapping[Literal["any"] | Precision, Sourced]
+
+
+def at_precision(table: ByPrecision, precision: Precision, what: str) -> Sourced:
+    """Look a number up for a precision; the entry ``any`` serves all of them.
+
+    Raises
+    ------
+    EstimateError
+        There is no such entry; names the known precisions.
+    """
+    if precision in table:
+        return table[precision]
+    if "any" in table:
+        return table["any"]
+    raise EstimateError(f"{what}: no {precision}; known precisions: {', '.join(sorted(table))}")

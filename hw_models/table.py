@@ -1,0 +1,148 @@
+"""Counts of many layers as arrays, one row per layer, so that one equation costs them all.
+
+The layers of several runs may stand one after the other; ``run`` says which run a row belongs
+to. Amounts that the equations make of a table have shape (n_layers, n_columns), or
+(n_runs, n_columns) once summed; columns are the draws of :mod:`hw_models.uncertainty`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hw_models.ops import ACTIVATION_BYTES, WEIGHT_BYTES, LayerOps, OpKind
+from hw_models.uncertainty import Columns
+
+KINDS = tuple(OpKind)
+_KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
+_COUNTED = (
+    "macs",
+    "elements",
+    "weight_bytes",
+    "read_bytes",
+    "write_bytes",
+    "launches",
+    "neuron_updates",
+    "synops",
+    "spikes",
+)
+_counts_of = attrgetter(*_COUNTED)
+
+Which = Literal["executed", "padded", "dense"]
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTable:
+    """Counts per inference, one row per layer; counts have shape (n_layers, 1).
+
+    Parameters
+    ----------
+    layers
+        The layers themselves, row by row.
+    run, n_runs
+        Run that each row belongs to, shape (n_layers,); number of runs.
+    kind
+        Index into ``KINDS``, shape (n_layers,).
+    n_assumed
+        Number of counts of the layer that are assumed.
+    weight_bytes, activation_bytes
+        At the deployed precision; activations are read and written bytes together.
+    """
+
+    layers: tuple[LayerOps, ...]
+    run: Indices
+    n_runs: int
+    kind: Indices
+    n_assumed: Columns
+    macs: Columns
+    elements: Columns
+    weight_bytes: Columns
+    activation_bytes: Columns
+    launches: Columns
+    neuron_updates: Columns
+    synops: Columns
+    spikes: Columns
+
+    def kinds(self) -> tuple[tuple[OpKind, ...], Indices]:
+        """Return the kinds that occur, and for each row the index of its kind among them."""
+        present, index = np.unique(self.kind, return_inverse=True)
+        return tuple(KINDS[i] for i in present), index
+
+    def sum_by_run(self, amounts: Columns) -> Columns:
+        """Sum rows of shape (n_layers, n_columns) to shape (n_runs, n_columns)."""
+        result: Columns
+        if self.n_runs == 1:
+            result = amounts.sum(axis=0, keepdims=True)
+        elif amounts.shape[1] == 1:
+            result = np.zeros((self.n_runs, 1))
+            result[:, 0] = np.bincount(self.run, amounts[:, 0], self.n_runs)
+        else:
+            result = np.zeros((self.n_runs, amounts.shape[1]))
+            np.add.at(result, self.run, amounts)
+        return result
+
+    def max_by_run(self, amounts: Columns) -> Columns:
+        """Return the largest row of every run, 0 where a run has none."""
+        result = np.zeros((self.n_runs, amounts.shape[1]))
+        np.maximum.at(result, self.run, amounts)
+        return result
+
+
+def table_of(
+    runs: Sequence[Sequence[LayerOps]],
+    inferences: Sequence[int],
+    which: Which,
+    precision: str | None,
+) -> LayerTable:
+    """Collect the counts of layers.
+
+    Parameters
+    ----------
+    runs
+        Layers of each run.
+    inferences
+        Inferences of each run; counts are divided by them.
+    which
+        The counts to take.
+    precision
+        Precision that bytes are rescaled to; ``None`` leaves them.
+    """
+    layers = tuple(layer for run in runs for layer in run)
+    rows = [_counts_of(getattr(layer, which)) for layer in layers]
+    run = np.repeat(np.arange(len(runs)), [len(each) for each in runs])
+    per_inference = 1 / np.asarray(inferences, dtype=np.float64)[run]
+    counts = np.array(rows, dtype=np.float64).reshape(len(layers), len(_COUNTED))
+    counts *= per_inference[:, np.newaxis]
+    column = {name: counts[:, i : i + 1] for i, name in enumerate(_COUNTED)}
+    weights = column["weight_bytes"]
+    activations = column["read_bytes"] + column["write_bytes"]
+    if precision is not None:
+        weights = weights * _scale([layer.ran_as for layer in layers], precision, WEIGHT_BYTES)
+        activations *= _scale([layer.ran_as for layer in layers], precision, ACTIVATION_BYTES)
+    return LayerTable(
+        layers=layers,
+        run=run,
+        n_runs=len(runs),
+        kind=np.array([_KIND_INDEX[layer.kind] for layer in layers], dtype=np.intp),
+        n_assumed=np.array([[len(layer.assumed)] for layer in layers]).reshape(-1, 1),
+        macs=column["macs"],
+        elements=column["elements"],
+        weight_bytes=weights,
+        activation_bytes=activations,
+        launches=column["launches"],
+        neuron_updates=column["neuron_updates"],
+        synops=column["synops"],
+        spikes=column["spikes"],
+    )
+
+
+def _scale(ran_as: Sequence[str], precision: str, size: dict[str, float]) -> Columns:
+    """Bytes at the deployed precision per byte counted; spiking layers move none."""
+    factors = {name: size[precision] / size.get(name, size[precision]) for name in set(ran_as)}
+    return np.array([[factors[name]] for name in ran_as], dtype=np.float64).reshape(-1, 1)
