@@ -32,6 +32,10 @@ class ComparisonError(HwModelError):
     """The reports do not describe comparable things."""
 
 
+class RowsError(HwModelError):
+    """A table of published measurements breaks a rule."""
+
+
 def first_error(error: ValidationError, where: str) -> str:
     """Say the first problem that pydantic found as one line: file, key, problem, value.
 

@@ -1,0 +1,1 @@
+"""Published measurements against predictions: read, predict, score, show."""
