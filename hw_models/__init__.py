@@ -21,9 +21,10 @@ from hw_models.errors import (
 )
 from hw_models.estimate import estimate
 from hw_models.loader import device_names, load_device
+from hw_models.many import Estimates, estimate_many
 from hw_models.ops import LayerOps, OpKind, Ops, Precision
 from hw_models.report import EnergyReport
-from hw_models.sourced import Sourced
+from hw_models.sourced import Sourced, with_constant
 from hw_models.uncertainty import Interval
 from hw_models.units import format_quantity
 from hw_models.workload import Workload
@@ -36,6 +37,7 @@ __all__ = [
     "Device",
     "EnergyReport",
     "EstimateError",
+    "Estimates",
     "HwModelError",
     "Interval",
     "LayerOps",
@@ -53,6 +55,8 @@ __all__ = [
     "compare",
     "device_names",
     "estimate",
+    "estimate_many",
     "format_quantity",
     "load_device",
+    "with_constant",
 ]

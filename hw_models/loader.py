@@ -5,11 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,7 +17,7 @@ from hw_models.chip import NeuromorphicChip
 from hw_models.device import ANN_STAGES, Device, Link, Placed, System
 from hw_models.errors import CatalogError, UnknownDeviceError, first_error
 from hw_models.ops import SPIKING_STAGES
-from hw_models.sourced import Sourced
+from hw_models.sourced import sourced_items
 
 _ADAPTERS: Mapping[str, TypeAdapter[NeuromorphicChip | Accelerator | Link]] = {
     "neuromorphic": TypeAdapter(NeuromorphicChip),
@@ -63,22 +62,6 @@ def load_references(path: Path) -> dict[str, Reference]:
         known = {name: found.get(name, "") for name in ("author", "title", "year", "note")}
         references[key] = Reference(key, **known)
     return references
-
-
-def sourced_items(record: Any, prefix: str = "") -> Iterator[tuple[str, Sourced]]:
-    """Walk a device and yield every cited number with its dotted key."""
-    if isinstance(record, Sourced):
-        yield prefix, record
-    elif is_dataclass(record) and not isinstance(record, type):
-        for field in fields(record):
-            yield from sourced_items(getattr(record, field.name), _join(prefix, field.name))
-    elif isinstance(record, Mapping):
-        for key, value in record.items():
-            yield from sourced_items(value, _join(prefix, key))
-
-
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
 
 
 def load_file(path: str | Path) -> NeuromorphicChip | Accelerator | Link:

@@ -136,8 +136,7 @@ class _ByKind:
 
 def _work(table: LayerTable, of: _ByKind, c: Constants) -> _Work:
     spiking = of.are((OpKind.SPIKING,))
-    is_input = np.array([[layer.is_input] for layer in table.layers], dtype=bool)
-    synops = np.where(is_input, table.spikes, table.synops)
+    synops = np.where(table.is_input, table.spikes, table.synops)
     elements = table.elements + table.neuron_updates + synops
     n_bytes = table.weight_bytes + table.activation_bytes * of(
         "activation_share", "activation_share"
@@ -186,7 +185,7 @@ def accelerator_cost(
     }
     shared = {}
     if "dispatch_s" in c:
-        shared["dispatch"] = c["time_factor"] * c["dispatch_s"] * _graphs(table, networks, work)
+        shared["dispatch"] = c["time_factor"] * c["dispatch_s"] * _graphs(table, of, work)
     if latency_s is not None:
         cost = Cost(table, {}, times, {}, shared)
         stretch = latency_s / cost.time_s(c.n_columns)
@@ -219,9 +218,9 @@ def _busy_s(work: _Work, networks: Columns, law: str, table: LayerTable) -> Colu
     return busy
 
 
-def _graphs(table: LayerTable, networks: Columns, work: _Work) -> Columns:
+def _graphs(table: LayerTable, of: _ByKind, work: _Work) -> Columns:
     """Count graphs started: each network that is not decoding, and one for all other layers."""
-    decoding = np.array([[layer.kind is OpKind.DECODE] for layer in table.layers], dtype=float)
+    networks, decoding = of.are(NETWORK_KINDS), of.are((OpKind.DECODE,))
     work_s = work.compute_s + work.element_s + work.memory_s + work.launch_s
     other = (1 - networks) * (work_s > 0).any(axis=1, keepdims=True)
     graphs: Columns = table.sum_by_run(networks - decoding) + np.minimum(table.sum_by_run(other), 1)

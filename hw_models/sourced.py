@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, get_args
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import ConfigDict, Strict
 
@@ -60,6 +60,7 @@ class Sourced:
             raise CatalogError("source and locator must not be empty")
 
 
+Record = TypeVar("Record")
 ByPrecision = Mapping[Literal["any"] | Precision, Sourced]
 
 
@@ -76,3 +77,52 @@ def at_precision(table: ByPrecision, precision: Precision, what: str) -> Sourced
     if "any" in table:
         return table["any"]
     raise EstimateError(f"{what}: no {precision}; known precisions: {', '.join(sorted(table))}")
+
+
+def sourced_items(record: Any, prefix: str = "") -> Iterator[tuple[str, Sourced]]:
+    """Walk a device and yield every cited number with its dotted key."""
+    if isinstance(record, Sourced):
+        yield prefix, record
+    elif is_dataclass(record) and not isinstance(record, type):
+        for field in fields(record):
+            yield from sourced_items(getattr(record, field.name), _join(prefix, field.name))
+    elif isinstance(record, Mapping):
+        for key, value in record.items():
+            yield from sourced_items(value, _join(prefix, key))
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def with_constant(record: Record, key: str, number: Sourced) -> Record:
+    """Return a device with one of its numbers replaced.
+
+    Parameters
+    ----------
+    record
+        The device.
+    key
+        Dotted key of the number as in its file, ``modes.15w.idle_w``.
+    number
+        What stands there instead, for example a measurement of one's own board.
+
+    Raises
+    ------
+    CatalogError
+        The device has no such key.
+    """
+    changed: Record = _replaced(record, key.split("."), key, number)
+    return changed
+
+
+def _replaced(record: Any, path: list[str], key: str, number: Sourced) -> Any:
+    if not path:
+        return number
+    head, *rest = path
+    if isinstance(record, Mapping) and head in record:
+        return {**record, head: _replaced(record[head], rest, key, number)}
+    if is_dataclass(record) and head in {field.name for field in fields(record)}:
+        part = _replaced(getattr(record, head), rest, key, number)
+        return replace(record, **{head: part})  # type: ignore[type-var]
+    raise CatalogError(f"cannot set {key}: there is no {head!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 from typing import Literal
 
@@ -49,6 +50,8 @@ class LayerTable:
         Run that each row belongs to, shape (n_layers,); number of runs.
     kind
         Index into ``KINDS``, shape (n_layers,).
+    is_input
+        Whether the layer only injects spikes, shape (n_layers, 1).
     n_assumed
         Number of counts of the layer that are assumed.
     weight_bytes, activation_bytes
@@ -59,6 +62,7 @@ class LayerTable:
     run: Indices
     n_runs: int
     kind: Indices
+    is_input: npt.NDArray[np.bool_]
     n_assumed: Columns
     macs: Columns
     elements: Columns
@@ -113,28 +117,29 @@ def table_of(
     precision
         Precision that bytes are rescaled to; ``None`` leaves them.
     """
-    layers = tuple(layer for run in runs for layer in run)
-    rows = [_counts_of(getattr(layer, which)) for layer in layers]
+    layers = tuple(chain.from_iterable(runs))
     run = np.repeat(np.arange(len(runs)), [len(each) for each in runs])
     per_inference = 1 / np.asarray(inferences, dtype=np.float64)[run]
-    counts = np.array(rows, dtype=np.float64).reshape(len(layers), len(_COUNTED))
-    counts *= per_inference[:, np.newaxis]
+    counted = chain.from_iterable(map(_counts_of, map(attrgetter(which), layers)))
+    counts = np.fromiter(counted, np.float64, len(layers) * len(_COUNTED))
+    counts = counts.reshape(len(layers), len(_COUNTED)) * per_inference[:, np.newaxis]
     column = {name: counts[:, i : i + 1] for i, name in enumerate(_COUNTED)}
-    weights = column["weight_bytes"]
-    activations = column["read_bytes"] + column["write_bytes"]
-    if precision is not None:
-        weights = weights * _scale([layer.ran_as for layer in layers], precision, WEIGHT_BYTES)
-        activations *= _scale([layer.ran_as for layer in layers], precision, ACTIVATION_BYTES)
+    kind = np.fromiter((_KIND_INDEX[layer.kind] for layer in layers), np.intp, len(layers))
+    neurons = np.fromiter((layer.neurons for layer in layers), np.float64, len(layers))
+    is_input = (kind == _KIND_INDEX[OpKind.SPIKING]) & (neurons == 0)
+    n_assumed = np.fromiter((len(layer.assumed) for layer in layers), np.float64, len(layers))
     return LayerTable(
         layers=layers,
         run=run,
         n_runs=len(runs),
-        kind=np.array([_KIND_INDEX[layer.kind] for layer in layers], dtype=np.intp),
-        n_assumed=np.array([[len(layer.assumed)] for layer in layers]).reshape(-1, 1),
+        kind=kind,
+        is_input=is_input[:, np.newaxis],
+        n_assumed=n_assumed[:, np.newaxis],
         macs=column["macs"],
         elements=column["elements"],
-        weight_bytes=weights,
-        activation_bytes=activations,
+        weight_bytes=column["weight_bytes"] * _scale(layers, precision, WEIGHT_BYTES),
+        activation_bytes=(column["read_bytes"] + column["write_bytes"])
+        * _scale(layers, precision, ACTIVATION_BYTES),
         launches=column["launches"],
         neuron_updates=column["neuron_updates"],
         synops=column["synops"],
@@ -142,7 +147,15 @@ def table_of(
     )
 
 
-def _scale(ran_as: Sequence[str], precision: str, size: dict[str, float]) -> Columns:
+def _scale(
+    layers: Sequence[LayerOps], precision: str | None, size: dict[str, float]
+) -> Columns | float:
     """Bytes at the deployed precision per byte counted; spiking layers move none."""
-    factors = {name: size[precision] / size.get(name, size[precision]) for name in set(ran_as)}
-    return np.array([[factors[name]] for name in ran_as], dtype=np.float64).reshape(-1, 1)
+    if precision is None:
+        return 1.0
+    ran_as = {layer.ran_as for layer in layers}
+    factors = {name: size[precision] / size.get(name, size[precision]) for name in ran_as}
+    if len(factors) < 2:
+        return factors.popitem()[1] if factors else 1.0
+    each = np.fromiter((factors[layer.ran_as] for layer in layers), np.float64, len(layers))
+    return each[:, np.newaxis]

@@ -7,7 +7,8 @@ import pytest
 
 import hw_models
 from hw_models import CatalogError, Sourced, System, UnknownDeviceError, device_names, load_device
-from hw_models.loader import load_file, load_references, references, sourced_items
+from hw_models.loader import load_file, load_references, references
+from hw_models.sourced import sourced_items
 
 PACKAGE = Path(hw_models.__file__).parent
 CATALOG = sorted((PACKAGE / "catalog").glob("*.toml"))
