@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
-from hw_models.errors import CatalogError
+from hw_models.errors import CatalogError, EstimateError
 from hw_models.ops import OpKind, Precision
 from hw_models.sourced import STRICT_KEYS, ByPrecision, Sourced
+
+Combine = Literal["sum", "hypot", "max"]
 
 
 @dataclass(frozen=True, slots=True)
 class PowerMode:
     """What a power mode sets: clocks, hence rates, and idle power.
 
-    ``idle_w`` may be absent where nobody measured it: such a device reports only energy above
-    idle (scope ``active``). ``sleep_w`` and ``wake_s`` serve duty cycles.
+    Parameters
+    ----------
+    active_w, overhead_w
+        Power above idle while layers work, and while work is only being started.
+    mac_per_s, byte_per_s, element_per_s
+        Dense peak rates, at these clocks.
+    launch_s, dispatch_s
+        Time to start a kernel (or to pass a graph layer), and a whole graph.
+    idle_w
+        May be absent where nobody measured it: such a device reports only energy above idle
+        (scope ``active``).
+    energy_scale
+        Factor on the energies per operation in this mode (its voltage); 1 where absent.
+    processor_hz, memory_hz
+        Clocks, so that rates can be scaled to other clocks.
+    sleep_w, wake_s
+        For duty cycles.
     """
 
     active_w: Sourced
@@ -29,6 +46,9 @@ class PowerMode:
     launch_s: ByPrecision
     idle_w: Sourced | None = None
     dispatch_s: ByPrecision | None = None
+    energy_scale: Sourced | None = None
+    processor_hz: Sourced | None = None
+    memory_hz: Sourced | None = None
     sleep_w: Sourced | None = None
     wake_s: Sourced | None = None
 
@@ -56,21 +76,31 @@ class KindConstants:
         Share of the mode's ``mac_per_s`` that this kind achieves.
     byte_efficiency
         Share of the mode's ``byte_per_s``; 1 where absent.
-    launch_share
-        Factor on the mode's ``launch_s``; 1 where absent.
-    element_per_s, activation_share, time_factor, mac_j, byte_j, element_j
+    launch_share, element_share
+        Factors on the mode's ``launch_s`` and ``element_per_s``; 1 where absent.
+    graph_layers
+        Launches of a whole network of this kind, where its graph layers fuse so much that
+        counting them misleads; instead of the counted launches.
+    mac_exponent
+        MACs m count as ``1e9 (m / 1e9) ** x`` in time; 1 where absent.
+    combine
+        How the compute and memory times of a whole network combine.
+    activation_share, time_factor, mac_j, byte_j, element_j
         Instead of the device's own.
     """
 
     efficiency: ByPrecision
     byte_efficiency: ByPrecision | None = None
     launch_share: ByPrecision | None = None
-    element_per_s: ByPrecision | None = None
-    activation_share: Sourced | None = None
+    element_share: ByPrecision | None = None
+    graph_layers: Sourced | None = None
+    mac_exponent: Sourced | None = None
+    combine: Combine = "hypot"
+    activation_share: ByPrecision | None = None
     time_factor: ByPrecision | None = None
     mac_j: ByPrecision | None = None
-    byte_j: Sourced | None = None
-    element_j: Sourced | None = None
+    byte_j: ByPrecision | None = None
+    element_j: ByPrecision | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 
@@ -87,6 +117,9 @@ class Accelerator:
         Factor on the time and energy of a layer for each of its counts that is assumed.
     energy_factor
         Doubt about the energy above idle as a whole; 1 where absent.
+    idle_exponent
+        Energies above idle scale with (own idle power / idle power of the mode) to this exponent
+        when the idle power of a board is given; 0 where absent.
     """
 
     family: Literal["accelerator"]
@@ -107,6 +140,7 @@ class Accelerator:
     assumed_factor: Sourced
     spiking: SpikingKernel
     energy_factor: Sourced | None = None
+    idle_exponent: Sourced | None = None
     notes: tuple[str, ...] = ()
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
@@ -131,3 +165,66 @@ class Accelerator:
     def precisions(self) -> tuple[str, ...]:
         """Precisions that this device has arithmetic for."""
         return tuple(self.modes[self.mode].mac_per_s)
+
+
+def at_clocks(
+    device: Accelerator, *, processor_hz: float | None = None, memory_hz: float | None = None
+) -> Accelerator:
+    """Return the device with the rates of its mode scaled to other clocks.
+
+    Arithmetic, elements, launches and the fixed time of a graph follow the processor's clock,
+    bandwidth the memory's.
+
+    Raises
+    ------
+    EstimateError
+        The mode has no such clock on record.
+    """
+    mode = device.modes[device.mode]
+    processor = _ratio(device, "processor_hz", processor_hz)
+    memory = _ratio(device, "memory_hz", memory_hz)
+    scaled = replace(
+        mode,
+        mac_per_s=_scaled(mode.mac_per_s, processor),
+        element_per_s=_scaled(mode.element_per_s, processor),
+        byte_per_s=_scaled(mode.byte_per_s, memory),
+        launch_s=_scaled(mode.launch_s, 1 / processor),
+        dispatch_s=None if mode.dispatch_s is None else _scaled(mode.dispatch_s, 1 / processor),
+        processor_hz=mode.processor_hz and mode.processor_hz.scaled(processor),
+        memory_hz=mode.memory_hz and mode.memory_hz.scaled(memory),
+    )
+    return replace(device, modes={**device.modes, device.mode: scaled})
+
+
+def with_own_idle(device: Accelerator, idle_w: Sourced) -> Accelerator:
+    """Return the device with the idle power of one's own board.
+
+    A board that idles lower is clocked and supplied lower: energies above idle follow with
+    ``idle_exponent``.
+    """
+    mode = device.modes[device.mode]
+    factor = 1.0
+    if device.idle_exponent is not None and mode.idle_w is not None:
+        factor = (idle_w.value / mode.idle_w.value) ** device.idle_exponent.value
+    one = Sourced(1.0, 1.0, 1.0, idle_w.source, idle_w.locator, "derived")
+    own = replace(
+        mode,
+        idle_w=idle_w,
+        active_w=mode.active_w.scaled(factor),
+        overhead_w=mode.overhead_w.scaled(factor),
+        energy_scale=(mode.energy_scale or one).scaled(factor),
+    )
+    return replace(device, modes={**device.modes, device.mode: own})
+
+
+def _ratio(device: Accelerator, name: str, wanted_hz: float | None) -> float:
+    if wanted_hz is None:
+        return 1.0
+    known: Sourced | None = getattr(device.modes[device.mode], name)
+    if known is None:
+        raise EstimateError(f"{device.full_name}: no {name} on record, so rates cannot be scaled")
+    return wanted_hz / known.value
+
+
+def _scaled(table: ByPrecision, factor: float) -> ByPrecision:
+    return {precision: number.scaled(factor) for precision, number in table.items()}

@@ -119,7 +119,7 @@ def _accelerator_cost(
             tuple(layer for layer in run if layer.kind not in _SPARSE_ONLY) for run in layers
         )
     table = table_of(layers, inferences, which, part.precision)
-    return roofline.accelerator_cost(table, part.device.law, part.c, latency_s)
+    return roofline.accelerator_cost(table, part.device, part.c, latency_s)
 
 
 def _link_cost(plan: Plan, part: LinkPart, source: ChipPart | AcceleratorPart, dense: bool) -> Cost:

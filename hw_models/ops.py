@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, get_args
@@ -15,11 +16,21 @@ STAGES = ("frontend", "change", "router", "encoder", "memory", "fusion", "decode
 SPIKING_STAGES = ("frontend", "change")
 TOKEN_BUCKETS = (8, 16, 32, 64, 98, 196)  # shapes a static-shape runtime is compiled for
 
-Precision = Literal["fp32", "fp16", "bf16", "int8", "w8a16", "w4"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "w8a16", "w4", "q4k"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-# int8 is w8a8; w8a16 and w4 keep weights at 8 and 4 bits and activations at 16
-WEIGHT_BYTES = {"fp64": 8, "fp32": 4, "fp16": 2, "bf16": 2, "int8": 1, "w8a16": 1, "w4": 0.5}
-ACTIVATION_BYTES = {**WEIGHT_BYTES, "w8a16": 2, "w4": 2}
+# int8 is w8a8; w8a16 and w4 keep weights at 8 and 4 bits and activations at 16; q4k is the 4-bit
+# k-quantised format of llama.cpp (Q4_K_M, 4.85 bits per weight with scales)
+WEIGHT_BYTES: Mapping[str, float] = {
+    "fp64": 8,
+    "fp32": 4,
+    "fp16": 2,
+    "bf16": 2,
+    "int8": 1,
+    "w8a16": 1,
+    "w4": 0.5,
+    "q4k": 4.85 / 8,
+}
+ACTIVATION_BYTES: Mapping[str, float] = {**WEIGHT_BYTES, "w8a16": 2, "w4": 2, "q4k": 2}
 _SPIKING_PRECISIONS = (*WEIGHT_BYTES, "float64", "float32", "loihi")
 
 
@@ -38,6 +49,7 @@ class OpKind(StrEnum):
     EMBEDDING = "embedding"
     # whole networks known by their totals only
     CNN = "cnn"
+    GROUPED_CNN = "grouped-cnn"  # ResNeXt, RegNet: few channels per group
     DW_CNN = "dw-cnn"
     VIT = "vit"
     HYBRID = "hybrid"
@@ -47,6 +59,7 @@ class OpKind(StrEnum):
 
 NETWORK_KINDS = (
     OpKind.CNN,
+    OpKind.GROUPED_CNN,
     OpKind.DW_CNN,
     OpKind.VIT,
     OpKind.HYBRID,

@@ -2,21 +2,25 @@ r"""Energy and time of layers on a GPU or NPU.
 
 Per inference and layer of kind k, with MACs m, elements e, bytes moved b and launches n::
 
-    compute = m / (R eta_k)       memory = b / (B beta_k)      b = weights + share_k activations
-    busy    = max(compute + e / V_k, memory)              law "per-layer" (TensorRT on Jetson)
-    busy    = hypot(sum compute, sum memory), shared out, + e / V_k
-                                                          law "network" (Hexagon), and one layer
-                                                          that stands for a whole network
-    t       = f_k a^u [ c + n l_k + busy ]
-    E       = g a^u [ m e_mac,k + e e_element,k + b e_byte,k ]
-              + P_overhead (share of t in c + n l_k) + P_active (share of t in busy)
+    compute = m / (R eta_k) + e / (V v_k)
+    memory  = b / (B beta_k)                     b = weights + share_k (read + written activations)
+    busy    = max(compute, memory)               layer by layer; all of them together under the law
+                                                 "network", where layers overlap (Hexagon)
+    t       = f a^u [ c + n l + busy ]
+    E       = s g a^u [ m e_mac + e e_element + b e_byte ]
+              + P_overhead (share of t in c + n l) + P_active (share of t in busy)
+
+A layer that stands for a whole network (kinds ``cnn`` to ``decode``) is a graph of its own: it has
+its own c, f_k and l_k, its compute and memory times add up, combine as a root of squares or
+overlap (``combine``), its launches may be typical of the kind instead of counted, and its MACs may
+count with an exponent.
 
 R is the dense peak of the power mode at the deployed precision, eta the share of it that a kind of
 layer reaches, B the bandwidth and beta the share of it, V the rate of scalar elements, l the time
 of a launch (or of a graph layer), c the fixed time of a graph, f the doubt about the time as a
-whole, g about the energy, and a the doubt for each of the u counts that are assumed. The first law
-is the roofline; the second is a fit to published runs, where layers overlap. Sources of all
-constants are in the catalog.
+whole, g about the energy, s the energy scale of the mode, and a the doubt for each of the u counts
+that are assumed. Layer by layer it is the roofline (Williams, Waterman, Patterson 2009); constants
+and forms for whole networks are fitted to published runs. Sources are in the catalog.
 
 A spiking layer has no MACs. It is costed as a kernel that reads and writes the state of each
 updated neuron and adds each synop at a scattered address: elements = updates + synops,
@@ -30,12 +34,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from hw_models.accelerator import Accelerator, KindConstants
+from hw_models.accelerator import Accelerator, Combine, KindConstants
 from hw_models.cost import Cost
 from hw_models.errors import EstimateError
 from hw_models.ops import MAC_KINDS, NETWORK_KINDS, OpKind, Precision
 from hw_models.sourced import Sourced, at_precision
-from hw_models.table import LayerTable
+from hw_models.table import Flags, LayerTable
 from hw_models.uncertainty import Columns, Constants
 
 OVERHEADS = ("launch", "dispatch")  # terms of time that start work rather than do it
@@ -62,10 +66,12 @@ def accelerator_constants(
     picked["mac_j"] = at_precision(device.mac_j, precision, f"{what}: mac_j")
     for name in ("byte_j", "element_j", "activation_share", "time_factor", "assumed_factor"):
         picked[name] = getattr(device, name)
-    if device.energy_factor is not None:
-        picked["energy_factor"] = device.energy_factor
-    if mode.idle_w is not None:
-        picked["idle_w"] = mode.idle_w
+    optional = {
+        "energy_factor": device.energy_factor,
+        "energy_scale": mode.energy_scale,
+        "idle_w": mode.idle_w,
+    }
+    picked |= {name: number for name, number in optional.items() if number is not None}
     for field in fields(device.spiking):
         picked[f"spiking.{field.name}"] = getattr(device.spiking, field.name)
     for kind in kinds:
@@ -88,28 +94,17 @@ def _kind_constants(device: Accelerator, kind: OpKind, precision: Precision) -> 
         if isinstance(value, Mapping):
             what = f"{device.full_name}: kinds.{kind}.{field.name}"
             value = at_precision(value, precision, what)
-        if value is not None:
+        if isinstance(value, Sourced):
             picked[f"kinds.{kind}.{field.name}"] = value
     return picked
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What the layers ask of the processor, shape (n_layers, n_columns) or (n_layers, 1)."""
-
-    compute_s: Columns
-    element_s: Columns
-    memory_s: Columns
-    launch_s: Columns
-    elements: Columns
-    n_bytes: Columns
 
 
 class _ByKind:
     """Constants of the kinds in a table, gathered to one row per layer."""
 
-    def __init__(self, table: LayerTable, c: Constants) -> None:
+    def __init__(self, table: LayerTable, device: Accelerator, c: Constants) -> None:
         self.kinds, self.index = table.kinds()
+        self.device = device
         self.c = c
 
     def __call__(self, field: str, default: str | float) -> Columns:
@@ -128,27 +123,51 @@ class _ByKind:
         gathered: Columns = np.stack(rows)[self.index]
         return gathered
 
-    def are(self, kinds: tuple[OpKind, ...]) -> Columns:
-        """Return 1 where a layer is of one of the kinds, else 0, shape (n_layers, 1)."""
-        flags = np.array([float(kind in kinds) for kind in self.kinds])
-        return flags[self.index][:, np.newaxis]
+    def are(self, kinds: tuple[OpKind, ...]) -> Flags:
+        """Return whether a layer is of one of the kinds, shape (n_layers, 1)."""
+        return self._flags([kind in kinds for kind in self.kinds])
+
+    def combine(self, how: Combine) -> Flags:
+        """Return whether a layer is a network whose times combine so, shape (n_layers, 1)."""
+        known = self.device.kinds
+        return self._flags([kind in known and known[kind].combine == how for kind in self.kinds])
+
+    def _flags(self, of_kind: list[bool]) -> Flags:
+        flags: Flags = np.array(of_kind)[self.index][:, np.newaxis]
+        return flags
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the layers ask of the processor, shape (n_layers, n_columns) or (n_layers, 1)."""
+
+    compute_s: Columns
+    memory_s: Columns
+    launch_s: Columns
+    elements: Columns
+    n_bytes: Columns
 
 
 def _work(table: LayerTable, of: _ByKind, c: Constants) -> _Work:
-    spiking = of.are((OpKind.SPIKING,))
     synops = np.where(table.is_input, table.spikes, table.synops)
     elements = table.elements + table.neuron_updates + synops
-    n_bytes = table.weight_bytes + table.activation_bytes * of(
-        "activation_share", "activation_share"
-    )
+    activations = table.activation_bytes * of("activation_share", "activation_share")
+    n_bytes = table.weight_bytes + activations
     launches = table.launches * of("launch_share", 1.0)
+    if any("graph_layers" in name for name in c.columns):
+        typical = of("graph_layers", 0.0)
+        launches = np.where(typical > 0, typical, launches)
+    spiking = of.are((OpKind.SPIKING,))
     if spiking.any():
         n_bytes = n_bytes + table.neuron_updates * c["spiking.bytes_per_update"]
         n_bytes = n_bytes + synops * c["spiking.bytes_per_synop"]
         launches = launches + spiking * c["spiking.launches_per_layer"]
+    macs: Columns = table.macs
+    if any("mac_exponent" in name for name in c.columns):
+        macs = 1e9 * (table.macs / 1e9) ** of("mac_exponent", 1.0)
+    mac_s = macs / (c["mac_per_s"] * of("efficiency", 1.0))
     return _Work(
-        compute_s=table.macs / (c["mac_per_s"] * of("efficiency", 1.0)),
-        element_s=elements / of("element_per_s", "element_per_s"),
+        compute_s=mac_s + elements / (c["element_per_s"] * of("element_share", 1.0)),
         memory_s=n_bytes / (c["byte_per_s"] * of("byte_efficiency", 1.0)),
         launch_s=launches * c["launch_s"],
         elements=elements,
@@ -157,16 +176,16 @@ def _work(table: LayerTable, of: _ByKind, c: Constants) -> _Work:
 
 
 def accelerator_cost(
-    table: LayerTable, law: str, c: Constants, latency_s: float | None = None
+    table: LayerTable, device: Accelerator, c: Constants, latency_s: float | None = None
 ) -> Cost:
-    """Energy above idle and latency of one inference under a law.
+    """Energy above idle and latency of one inference.
 
     Parameters
     ----------
     table
         The layers, bytes at the deployed precision.
-    law
-        ``per-layer`` or ``network``.
+    device
+        The processor; its law and how its networks combine are taken, numbers come from ``c``.
     c
         Constants by the names of :func:`accelerator_constants`.
     latency_s
@@ -174,57 +193,69 @@ def accelerator_cost(
     """
     if not table.layers:
         return Cost(table, {}, {}, {}, {})
-    of = _ByKind(table, c)
+    of = _ByKind(table, device, c)
     work = _work(table, of, c)
-    networks = of.are(NETWORK_KINDS)
     doubt = c["assumed_factor"] ** table.n_assumed
-    factor = of("time_factor", "time_factor") * doubt
-    times = {
-        "work": factor * _busy_s(work, networks, law, table),
-        "launch": factor * work.launch_s,
-    }
-    shared = {}
-    if "dispatch_s" in c:
-        shared["dispatch"] = c["time_factor"] * c["dispatch_s"] * _graphs(table, of, work)
+    times, shared = _times(table, of, work, c, doubt)
     if latency_s is not None:
-        cost = Cost(table, {}, times, {}, shared)
-        stretch = latency_s / cost.time_s(c.n_columns)
+        stretch = latency_s / Cost(table, {}, times, {}, shared).time_s(c.n_columns)
         times = {term: amount * stretch[table.run] for term, amount in times.items()}
         shared = {term: amount * stretch for term, amount in shared.items()}
-    trust = doubt * c["energy_factor"] if "energy_factor" in c else doubt
+    for name in ("energy_factor", "energy_scale"):
+        doubt = doubt * c[name] if name in c else doubt
     arithmetic = table.macs * of("mac_j", "mac_j") + work.elements * of("element_j", "element_j")
+    starts = {term: c["overhead_w"] * amount for term, amount in times.items() if term != "work"}
     energies = {
-        "arithmetic": trust * arithmetic,
-        "memory traffic": trust * work.n_bytes * of("byte_j", "byte_j"),
+        "arithmetic": doubt * arithmetic,
+        "memory traffic": doubt * work.n_bytes * of("byte_j", "byte_j"),
         "active power": c["active_w"] * times["work"],
-        "launch": c["overhead_w"] * times["launch"],
+        **starts,
     }
     shared_energies = {term: c["overhead_w"] * amount for term, amount in shared.items()}
     return Cost(table, energies, times, shared_energies, shared)
 
 
-def _busy_s(work: _Work, networks: Columns, law: str, table: LayerTable) -> Columns:
-    overlapped = np.hypot(work.compute_s, work.memory_s) + work.element_s
-    if law == "per-layer":
-        layered = np.maximum(work.compute_s + work.element_s, work.memory_s)
-    else:
-        compute_s, memory_s = (1 - networks) * work.compute_s, (1 - networks) * work.memory_s
-        together = np.hypot(table.sum_by_run(compute_s), table.sum_by_run(memory_s))
-        alone = compute_s + memory_s
-        total = table.sum_by_run(alone)
-        share = np.divide(together, total, out=np.zeros_like(total), where=total > 0)
-        layered = alone * share[table.run] + work.element_s
-    busy: Columns = np.where(networks > 0, overlapped, layered)
-    return busy
+def _times(
+    table: LayerTable, of: _ByKind, work: _Work, c: Constants, doubt: Columns
+) -> tuple[dict[str, Columns], dict[str, Columns]]:
+    """Times of layers by term, and times of each run as a whole."""
+    factor = of("time_factor", "time_factor") * doubt
+    networks = of.are(NETWORK_KINDS)
+    times = {
+        "work": factor * np.where(networks, _graph_s(of, work), _layer_s(table, of, work)),
+        "launch": factor * work.launch_s,
+    }
+    if "dispatch_s" not in c:
+        return times, {}
+    if networks.any():
+        graphs = networks & ~of.are((OpKind.DECODE,))
+        times["dispatch"] = factor * graphs * c["dispatch_s"]
+    work_s = work.compute_s + work.memory_s + work.launch_s
+    others = ~networks & (work_s > 0).any(axis=1, keepdims=True)
+    started = np.minimum(table.sum_by_run(others.astype(np.float64)), 1)
+    return times, {"dispatch": started * c["time_factor"] * c["dispatch_s"]}
 
 
-def _graphs(table: LayerTable, of: _ByKind, work: _Work) -> Columns:
-    """Count graphs started: each network that is not decoding, and one for all other layers."""
-    networks, decoding = of.are(NETWORK_KINDS), of.are((OpKind.DECODE,))
-    work_s = work.compute_s + work.element_s + work.memory_s + work.launch_s
-    other = (1 - networks) * (work_s > 0).any(axis=1, keepdims=True)
-    graphs: Columns = table.sum_by_run(networks - decoding) + np.minimum(table.sum_by_run(other), 1)
-    return graphs
+def _graph_s(of: _ByKind, work: _Work) -> Columns:
+    """Busy time of layers that stand for whole networks."""
+    busy = np.hypot(work.compute_s, work.memory_s)
+    busy = np.where(of.combine("sum"), work.compute_s + work.memory_s, busy)
+    longer: Columns = np.where(of.combine("max"), np.maximum(work.compute_s, work.memory_s), busy)
+    return longer
+
+
+def _layer_s(table: LayerTable, of: _ByKind, work: _Work) -> Columns:
+    """Busy time of single layers; where layers overlap, each has its share of the whole."""
+    if of.device.law == "per-layer":
+        alone: Columns = np.maximum(work.compute_s, work.memory_s)
+        return alone
+    single = ~of.are(NETWORK_KINDS)
+    compute_s, memory_s = single * work.compute_s, single * work.memory_s
+    together = np.maximum(table.sum_by_run(compute_s), table.sum_by_run(memory_s))
+    apart = table.sum_by_run(compute_s + memory_s)
+    share = np.divide(together, apart, out=np.zeros_like(apart), where=apart > 0)
+    shared: Columns = (compute_s + memory_s) * share[table.run]
+    return shared
 
 
 def launch_share(cost: Cost, n_columns: int) -> float:

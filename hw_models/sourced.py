@@ -59,6 +59,12 @@ class Sourced:
         if not self.source or not self.locator:
             raise CatalogError("source and locator must not be empty")
 
+    def scaled(self, factor: float) -> Sourced:
+        """Return the number and its range times a positive factor."""
+        return replace(
+            self, value=self.value * factor, low=self.low * factor, high=self.high * factor
+        )
+
 
 Record = TypeVar("Record")
 ByPrecision = Mapping[Literal["any"] | Precision, Sourced]

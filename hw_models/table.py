@@ -7,7 +7,7 @@ to. Amounts that the equations make of a table have shape (n_layers, n_columns),
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
@@ -36,6 +36,7 @@ _counts_of = attrgetter(*_COUNTED)
 
 Which = Literal["executed", "padded", "dense"]
 Indices = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class LayerTable:
     run: Indices
     n_runs: int
     kind: Indices
-    is_input: npt.NDArray[np.bool_]
+    is_input: Flags
     n_assumed: Columns
     macs: Columns
     elements: Columns
@@ -148,7 +149,7 @@ def table_of(
 
 
 def _scale(
-    layers: Sequence[LayerOps], precision: str | None, size: dict[str, float]
+    layers: Sequence[LayerOps], precision: str | None, size: Mapping[str, float]
 ) -> Columns | float:
     """Bytes at the deployed precision per byte counted; spiking layers move none."""
     if precision is None:

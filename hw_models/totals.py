@@ -22,6 +22,7 @@ class Typical:
 
 TYPICAL: Mapping[OpKind, Typical] = {
     OpKind.CNN: Typical(130, 3e-3),
+    OpKind.GROUPED_CNN: Typical(200, 5e-3),
     OpKind.DW_CNN: Typical(200, 15e-3),
     OpKind.VIT: Typical(500, 2.5e-3),
     OpKind.HYBRID: Typical(400, 8e-3),

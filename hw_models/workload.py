@@ -197,8 +197,8 @@ class Workload:
         name
             What it is.
         op_class
-            ``cnn``, ``dw-cnn``, ``vit``, ``hybrid``, ``llm`` (a pass over many tokens) or
-            ``decode`` (a pass over one token); ``None`` takes ``cnn`` as a guess.
+            ``cnn``, ``grouped-cnn``, ``dw-cnn``, ``vit``, ``hybrid``, ``llm`` (a pass over many
+            tokens) or ``decode`` (a pass over one token); ``None`` takes ``cnn`` as a guess.
         n_layers, act_elements
             Graph layers; activation elements written by one sample. Where ``None``, the typical
             value of the class is taken and marked as assumed, which widens intervals.
@@ -228,6 +228,7 @@ class Workload:
             elements=elements * batch,
             weight_bytes=params,  # at int8, the precision it is said to have run in
             read_bytes=kv_elements,
+            write_bytes=elements * batch,
             launches=typical.layers if n_layers is None else n_layers,
         )
         assumed = tuple(count for count, value in given.items() if value is None)
