@@ -138,7 +138,7 @@ class _ByKind:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Work:
     """What the layers ask of the processor, shape (n_layers, n_columns) or (n_layers, 1)."""
 
     compute_s: Columns
@@ -148,7 +148,7 @@ class _Work:
     n_bytes: Columns
 
 
-def _work(table: LayerTable, of: _ByKind, c: Constants) -> _Work:
+def _work(table: LayerTable, of: _ByKind, c: Constants) -> Work:
     synops = np.where(table.is_input, table.spikes, table.synops)
     elements = table.elements + table.neuron_updates + synops
     activations = table.activation_bytes * of("activation_share", "activation_share")
@@ -166,13 +166,18 @@ def _work(table: LayerTable, of: _ByKind, c: Constants) -> _Work:
     if any("mac_exponent" in name for name in c.columns):
         macs = 1e9 * (table.macs / 1e9) ** of("mac_exponent", 1.0)
     mac_s = macs / (c["mac_per_s"] * of("efficiency", 1.0))
-    return _Work(
+    return Work(
         compute_s=mac_s + elements / (c["element_per_s"] * of("element_share", 1.0)),
         memory_s=n_bytes / (c["byte_per_s"] * of("byte_efficiency", 1.0)),
         launch_s=launches * c["launch_s"],
         elements=elements,
         n_bytes=n_bytes,
     )
+
+
+def work_of(table: LayerTable, c: Constants) -> Work:
+    """Return what layers ask of a processor before times are combined."""
+    return _work(table, _ByKind(table, c), c)
 
 
 def accelerator_cost(
@@ -216,7 +221,7 @@ def accelerator_cost(
 
 
 def _times(
-    table: LayerTable, of: _ByKind, work: _Work, c: Constants, doubt: Columns
+    table: LayerTable, of: _ByKind, work: Work, c: Constants, doubt: Columns
 ) -> tuple[dict[str, Columns], dict[str, Columns]]:
     """Times of layers by term, and times of each run as a whole."""
     factor = of("time_factor", "time_factor") * doubt
@@ -236,7 +241,7 @@ def _times(
     return times, {"dispatch": started * c["time_factor"] * c["dispatch_s"]}
 
 
-def _graph_s(of: _ByKind, work: _Work) -> Columns:
+def _graph_s(of: _ByKind, work: Work) -> Columns:
     """Busy time of layers that stand for whole networks."""
     busy = np.hypot(work.compute_s, work.memory_s)
     busy = np.where(of.combine("sum"), work.compute_s + work.memory_s, busy)
@@ -244,7 +249,7 @@ def _graph_s(of: _ByKind, work: _Work) -> Columns:
     return longer
 
 
-def _layer_s(table: LayerTable, of: _ByKind, work: _Work) -> Columns:
+def _layer_s(table: LayerTable, of: _ByKind, work: Work) -> Columns:
     """Busy time of single layers; where layers overlap, each has its share of the whole."""
     if of.device.law == "per-layer":
         alone: Columns = np.maximum(work.compute_s, work.memory_s)

@@ -53,12 +53,16 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Swing:
-    """How far one constant alone moves a result over its range."""
+    """How far one constant alone moves a result over its range.
+
+    ``falls`` says that the result is lower at the high end of the constant than at its low end.
+    """
 
     name: str
     constant: Sourced
     low: float
     high: float
+    falls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +116,12 @@ class Constants:
         """
         swings, seen = [], set()
         for index, (name, constant) in enumerate(self.sourced.items()):
-            low, high = sorted(map(float, result[1 + 2 * index : 3 + 2 * index]))
+            ends = result[1 + 2 * index], result[2 + 2 * index]
+            low, high = sorted(map(float, ends))
             cause, _ = _cause(name, constant)
             if high > low and cause not in seen:
                 seen.add(cause)
-                swings.append(Swing(name, constant, low, high))
+                swings.append(Swing(name, constant, low, high, falls=bool(ends[1] < ends[0])))
         return sorted(swings, key=lambda swing: swing.low - swing.high)
 
 

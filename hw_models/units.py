@@ -6,9 +6,20 @@ import math
 
 import numpy as np
 
+from hw_models.sourced import Sourced
 from hw_models.uncertainty import Interval
 
-_PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
+_PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+_SYMBOLS = {
+    "j": "J",
+    "s": "s",
+    "w": "W",
+    "hz": "Hz",
+    "mac": "MAC",
+    "byte": "B",
+    "bytes": "B",
+    "bits": "bit",
+}
 
 
 def format_quantity(quantity: Interval | None, unit: str) -> str:
@@ -40,6 +51,37 @@ def format_number(value: float, unit: str) -> str:
     """Write a number scaled like :func:`format_quantity`, without an interval."""
     exponent = _exponent(value)
     return f"{_three_digits(value / 10.0**exponent)} {_PREFIXES[exponent]}{unit}"
+
+
+def unit_of(key: str) -> str:
+    """Read the unit of a constant off its dotted key; empty where it has none.
+
+    Examples
+    --------
+    >>> unit_of("jetson-nano@maxn.mac_j"), unit_of("modes.15w.mac_per_s.fp16"), unit_of("imbalance")
+    ('J', 'MAC/s', '')
+    """
+    for name in reversed(key.split(".")):
+        what, _, per = name.partition("_per_")
+        unit = _SYMBOLS.get(what.split("_")[-1], "") if "_" in name else ""
+        if unit or per:
+            return f"{unit}/s" if per == "s" else unit
+    return ""
+
+
+def format_constant(key: str, constant: Sourced) -> str:
+    """Write a constant with its range, in the unit that its key names.
+
+    Examples
+    --------
+    >>> number = Sourced(0.35, 0.1, 0.41, "someone2020", "Table 1", "measured")
+    >>> format_constant("kinds.gemm.efficiency.fp16", number)
+    '0.35 (0.1 to 0.41)'
+    """
+    unit = unit_of(key)
+    if unit:
+        return format_quantity(Interval(constant.value, constant.low, constant.high), unit)
+    return f"{constant.value:g} ({constant.low:g} to {constant.high:g})"
 
 
 def _exponent(value: float) -> int:
