@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hw_models import LayerOps, OpKind, Ops
-from neurovlm.spiking.network import Network
+from neurovlm.spiking.network import Network, Population
 from neurovlm.spiking.trace import PopulationCount, Trace
 
 FRONTEND_POPULATIONS = ("F",)  # the support filter; all others decide what changed
@@ -63,7 +63,7 @@ def spiking_layers(
             executed=Ops(spikes=trace.input_spikes),
         )
     ]
-    for p in sorted(trace.populations, key=_signal_order(trace.network)):
+    for p in sorted(trace.populations, key=signal_order(trace.network)):
         synapses, synops = incoming[p.name]
         layers.append(
             LayerOps(
@@ -78,7 +78,9 @@ def spiking_layers(
     return tuple(layers)
 
 
-def _signal_order(network: Network) -> Callable[[PopulationCount], tuple[bool, int, str]]:
+def signal_order(
+    network: Network,
+) -> Callable[[PopulationCount | Population], tuple[bool, int, str]]:
     """Sort key: connections from the input, the output population after all others."""
     hops = {network.input_name: 0}
     while grown := {
