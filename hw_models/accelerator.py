@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict
 
 from hw_models.errors import CatalogError, EstimateError
-from hw_models.ops import OpKind, Precision
+from hw_models.ops import ASSUMABLE, OpKind, Precision
 from hw_models.sourced import STRICT_KEYS, ByPrecision, Sourced
 
 Combine = Literal["sum", "hypot", "max"]
@@ -114,7 +114,8 @@ class Accelerator:
     kinds
         Constants by kind of layer; a layer with MACs of a kind that is not here is refused.
     assumed_factor
-        Factor on the time and energy of a layer for each of its counts that is assumed.
+        Factor on the time and energy of a layer for each thing about it that is assumed, by the
+        names of ``LayerOps.assumed``; ``any`` serves those not named.
     energy_factor
         Doubt about the energy above idle as a whole; 1 where absent.
     idle_exponent
@@ -137,7 +138,7 @@ class Accelerator:
     element_j: Sourced
     activation_share: Sourced
     time_factor: Sourced
-    assumed_factor: Sourced
+    assumed_factor: Mapping[str, Sourced]
     spiking: SpikingKernel
     energy_factor: Sourced | None = None
     idle_exponent: Sourced | None = None
@@ -150,6 +151,13 @@ class Accelerator:
             raise CatalogError(
                 f"mode {self.mode!r} is not among the modes {', '.join(sorted(self.modes))}"
             )
+        for name in self.assumed_factor:
+            if name not in (*ASSUMABLE, "any"):
+                raise CatalogError(
+                    f"assumed_factor: unknown key {name!r}; known: {', '.join(ASSUMABLE)}, any"
+                )
+        if "any" not in self.assumed_factor:
+            raise CatalogError("assumed_factor: required key 'any' is missing")
 
     @property
     def full_name(self) -> str:

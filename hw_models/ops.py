@@ -138,6 +138,7 @@ class Ops:
 
 
 COUNTS = tuple(field.name for field in fields(Ops))
+ASSUMABLE = (*COUNTS, "kind", "runtime")
 _STRUCTURE = (
     "stage",
     "layer",
@@ -180,8 +181,9 @@ class LayerOps:
         Measured share of this ANN layer's inputs whose change is sent on, between 0 and 1, for
         running it as a sigma-delta network; ``None``: not measured.
     assumed
-        Names of counts that are defaults rather than counted (and ``kind``, where guessed);
-        intervals widen for them.
+        Names of counts that are defaults rather than counted, ``kind`` where that is guessed, and
+        ``runtime`` where the layer runs under another runtime than the device's constants are
+        of; intervals widen for them.
     ran_as
         Precision of the run; byte counts are at this precision.
     note
@@ -289,9 +291,9 @@ class LayerOps:
         density = self.delta_density
         if density is not None and not (not self.is_spiking and 0 <= density <= 1):
             return f"delta_density must be 0 to 1, in an ANN layer, got {density}"
-        strange = [name for name in self.assumed if name not in (*COUNTS, "kind")]
+        strange = [name for name in self.assumed if name not in ASSUMABLE]
         if strange:
-            return f"assumed names no count: {strange[0]!r}; counts are {', '.join(COUNTS)}"
+            return f"assumed must name some of {', '.join(ASSUMABLE)}, got {strange[0]!r}"
         return self._foreign_count() or self._order()
 
     def _foreign_count(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from hw_models import neuromorphic, roofline
 from hw_models.accelerator import Accelerator
@@ -143,8 +144,8 @@ def make_plan(
             precision: Precision = "fp32"
         else:
             precision = _precision(workloads, part.device, deploy_as)
-            kinds = {layer.kind for each in layers for layer in each}
-            constants = roofline.accelerator_constants(part.device, precision, sorted(kinds))
+            every = chain.from_iterable(layers)
+            constants = roofline.accelerator_constants(part.device, precision, every)
         assigned.append((part.device, layers, precision))
         sourced |= _prefixed(part.device.full_name, constants)
     for link in links:

@@ -37,7 +37,7 @@ import numpy as np
 from hw_models.accelerator import Accelerator, Combine, KindConstants
 from hw_models.cost import Cost
 from hw_models.errors import EstimateError
-from hw_models.ops import MAC_KINDS, NETWORK_KINDS, OpKind, Precision
+from hw_models.ops import MAC_KINDS, NETWORK_KINDS, LayerOps, OpKind, Precision
 from hw_models.sourced import Sourced, at_precision
 from hw_models.table import Flags, LayerTable
 from hw_models.uncertainty import Columns, Constants
@@ -47,9 +47,9 @@ _PER_PRECISION = ("mac_per_s", "byte_per_s", "element_per_s", "launch_s", "dispa
 
 
 def accelerator_constants(
-    device: Accelerator, precision: Precision, kinds: Iterable[OpKind]
+    device: Accelerator, precision: Precision, layers: Iterable[LayerOps]
 ) -> dict[str, Sourced]:
-    """Return the constants that this device's equations use for these kinds, by name.
+    """Return the constants that this device's equations use for these layers, by name.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def accelerator_constants(
         if table is not None:
             picked[name] = at_precision(table, precision, f"{what}: {name}")
     picked["mac_j"] = at_precision(device.mac_j, precision, f"{what}: mac_j")
-    for name in ("byte_j", "element_j", "activation_share", "time_factor", "assumed_factor"):
+    for name in ("byte_j", "element_j", "activation_share", "time_factor"):
         picked[name] = getattr(device, name)
     optional = {
         "energy_factor": device.energy_factor,
@@ -74,8 +74,16 @@ def accelerator_constants(
     picked |= {name: number for name, number in optional.items() if number is not None}
     for field in fields(device.spiking):
         picked[f"spiking.{field.name}"] = getattr(device.spiking, field.name)
-    for kind in kinds:
+    kinds: set[OpKind] = set()
+    assumed: set[str] = set()
+    for layer in layers:
+        kinds.add(layer.kind)
+        assumed.update(layer.assumed)
+    for kind in sorted(kinds):
         picked |= _kind_constants(device, kind, precision)
+    factors = device.assumed_factor
+    for name in sorted(assumed):
+        picked[f"assumed_factor.{name}"] = factors.get(name, factors["any"])
     return picked
 
 
@@ -175,9 +183,9 @@ def _work(table: LayerTable, of: _ByKind, c: Constants) -> Work:
     )
 
 
-def work_of(table: LayerTable, c: Constants) -> Work:
+def work_of(table: LayerTable, device: Accelerator, c: Constants) -> Work:
     """Return what layers ask of a processor before times are combined."""
-    return _work(table, _ByKind(table, c), c)
+    return _work(table, _ByKind(table, device, c), c)
 
 
 def accelerator_cost(
@@ -200,7 +208,7 @@ def accelerator_cost(
         return Cost(table, {}, {}, {}, {})
     of = _ByKind(table, device, c)
     work = _work(table, of, c)
-    doubt = c["assumed_factor"] ** table.n_assumed
+    doubt = _doubt(table, c)
     times, shared = _times(table, of, work, c, doubt)
     if latency_s is not None:
         stretch = latency_s / Cost(table, {}, times, {}, shared).time_s(c.n_columns)
@@ -218,6 +226,14 @@ def accelerator_cost(
     }
     shared_energies = {term: c["overhead_w"] * amount for term, amount in shared.items()}
     return Cost(table, energies, times, shared_energies, shared)
+
+
+def _doubt(table: LayerTable, c: Constants) -> Columns:
+    """Product of the factors of what is assumed about each layer."""
+    doubt = np.ones((1, 1))
+    for name, flags in table.assumed.items():
+        doubt = doubt * np.where(flags, c[f"assumed_factor.{name}"], 1.0)
+    return doubt
 
 
 def _times(

@@ -53,8 +53,8 @@ class LayerTable:
         Index into ``KINDS``, shape (n_layers,).
     is_input
         Whether the layer only injects spikes, shape (n_layers, 1).
-    n_assumed
-        Number of counts of the layer that are assumed.
+    assumed
+        Whether something about a layer is assumed, by name; only names that occur.
     weight_bytes, activation_bytes
         At the deployed precision; activations are read and written bytes together.
     """
@@ -64,7 +64,7 @@ class LayerTable:
     n_runs: int
     kind: Indices
     is_input: Flags
-    n_assumed: Columns
+    assumed: Mapping[str, Flags]
     macs: Columns
     elements: Columns
     weight_bytes: Columns
@@ -128,14 +128,14 @@ def table_of(
     kind = np.fromiter((_KIND_INDEX[layer.kind] for layer in layers), np.intp, len(layers))
     neurons = np.fromiter((layer.neurons for layer in layers), np.float64, len(layers))
     is_input = (kind == _KIND_INDEX[OpKind.SPIKING]) & (neurons == 0)
-    n_assumed = np.fromiter((len(layer.assumed) for layer in layers), np.float64, len(layers))
+    assumed = sorted({name for layer in layers for name in layer.assumed})
     return LayerTable(
         layers=layers,
         run=run,
         n_runs=len(runs),
         kind=kind,
         is_input=is_input[:, np.newaxis],
-        n_assumed=n_assumed[:, np.newaxis],
+        assumed={name: np.array([[name in layer.assumed] for layer in layers]) for name in assumed},
         macs=column["macs"],
         elements=column["elements"],
         weight_bytes=column["weight_bytes"] * _scale(layers, precision, WEIGHT_BYTES),

@@ -65,7 +65,7 @@ ROUND = Accelerator(
     element_j=number(1e-10),
     activation_share=number(0),
     time_factor=number(1),
-    assumed_factor=number(1, 0.5, 2),
+    assumed_factor={"any": number(1, 0.5, 2)},
     spiking=SpikingKernel(number(8), number(8), number(1)),
     idle_exponent=number(0.5),
 )
