@@ -179,7 +179,7 @@ def effective_roles(rows: Iterable[Row]) -> dict[str, str]:
     rows = tuple(rows)
     checked = {(row.network, row.device) for row in rows if row.role == "check"}
     roles = {}
-    by_point = {}
+    by_point: dict[tuple[str, ...], str] = {}
     for row in rows:
         both = row.role == "calibrate" and (row.network, row.device) in checked
         roles[row.id] = "check" if both else row.role

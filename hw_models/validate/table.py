@@ -48,7 +48,8 @@ def to_terminal(summary: Summary, *, colour: bool) -> str:
 
     show(_target_header(), _target_rows(summary, calibrated=True))
     for name, scores in summary.by.items():
-        show(_header(f"by {name}"), [_row(each) for each in scores])
+        if scores:
+            show(_header(f"by {name}"), [_row(each) for each in scores])
     show(["not predicted, because", "rows"], [[text, str(n)] for text, n in summary.refused])
     console.print(f"{_overall(summary)}\n{_LEGEND}", highlight=False, markup=False)
     return stream.getvalue().rstrip()

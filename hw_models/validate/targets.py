@@ -37,8 +37,9 @@ def _is(
     return selects
 
 
-_GEN3 = _is(LATENCY, device="snapdragon-8-gen-3", classes=VISION)
-_SNAPDRAGONS = _is(LATENCY, device="snapdragon|qcs", classes=VISION)
+# the vendor's own benchmark back end is no compiled graph like those that set the constants
+_GEN3 = _is(LATENCY, device="snapdragon-8-gen-3", classes=VISION, without=("vendor runtime",))
+_SNAPDRAGONS = _is(LATENCY, device="snapdragon|qcs", classes=VISION, without=("vendor runtime",))
 _JETSON = "jetson"
 
 TARGETS = (
