@@ -41,7 +41,7 @@ from hw_models.ops import (
     Ops,
     Precision,
 )
-from hw_models.totals import TYPICAL
+from hw_models.totals import TYPICAL, typical_elements
 
 __all__ = ["SCHEMA_VERSION", "SPIKING_STAGES", "STAGES", "LayerOps", "OpKind", "Ops", "Workload"]
 
@@ -218,18 +218,18 @@ class Workload:
         if op_class is not None and op_class not in classes:
             raise WorkloadError(f"op_class must be one of {', '.join(classes)}, got {op_class!r}")
         kind = OpKind(op_class or OpKind.CNN)
-        typical = TYPICAL[kind]
         given = {"kind": op_class, "elements": act_elements, "launches": n_layers}
+        launches = TYPICAL[kind].layers if n_layers is None else n_layers
         elements = act_elements
         if elements is None:
-            elements = round(macs * typical.elements_per_mac)
+            elements = typical_elements(kind, macs, params, launches)
         counts = Ops(
             macs=macs * batch,
             elements=elements * batch,
             weight_bytes=params,  # at int8, the precision it is said to have run in
             read_bytes=kv_elements,
             write_bytes=elements * batch,
-            launches=typical.layers if n_layers is None else n_layers,
+            launches=launches,
         )
         assumed = tuple(count for count, value in given.items() if value is None)
         stage = "decoder" if kind in (OpKind.LLM, OpKind.DECODE) else "encoder"

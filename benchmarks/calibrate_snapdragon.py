@@ -1,0 +1,359 @@
+"""Fit the latency law of Snapdragon NPUs to published runs, and hold the catalog to the fit.
+
+The law (``hw_models.roofline``), per network and precision::
+
+    t = c + n l + k max(MACs / R, weight bytes / B + activation bytes / V)
+
+with c the fixed time of a graph, n graph layers, and k a factor of the class of network: 1 for
+plain CNNs, one for depthwise CNNs, one for anything with attention (ViT and hybrids; only one pure
+ViT may set constants, too few for a factor of its own). The catalog holds R k as efficiency and
+byte efficiency 1 / k, and V as activation share B / V.
+
+1. c, l, R, B per precision, V and k from the Snapdragon 8 Gen 3: least squares of log time under a
+   Student loss (single networks are off by a factor of two), with log-normal priors.
+2. Every other device from the networks that may set constants there: how much longer than on the
+   8 Gen 3 they take, as one factor, and small shifts for fixed times, arithmetic, memory and
+   precision, each expected within 10%.
+3. Decoding one token, w4a16: t = f [c + weight bytes / B + k S], S elements of attention at the full
+   static context.
+
+Only rows of role ``calibrate`` are read (a network that is also checked on a device sets nothing
+there). Prints each fitted constant beside the catalog's; exit status 1 where they differ by more
+than the catalog's rounding. ``--leave-one-out`` adds the spread of the constants and the residuals
+of networks left out, which the ranges in the catalog stand for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import least_squares
+
+from hw_models import load_device
+from hw_models.ops import ACTIVATION_BYTES, WEIGHT_BYTES, OpKind
+from hw_models.sourced import sourced_items
+from hw_models.totals import attention_elements
+from hw_models.validate.facts import facts
+from hw_models.validate.question import device_of, precision_of
+from hw_models.validate.rows import EdgeRow, effective_roles, read_rows
+from hw_models.workload import Workload
+
+Array = npt.NDArray[np.float64]
+ROWS = Path(__file__).parents[1] / "hw_models" / "published" / "edge.csv"
+REFERENCE = "snapdragon-8-gen-3"
+TWINS = {"snapdragon-8-gen-2": "qcs8550"}  # the same Hexagon, without anchors of its own
+LM_REFERENCE = "snapdragon-8-elite"
+PRECISIONS = ("fp16", "int8", "w8a16")
+OLD = "snapdragon-865"  # three engines, each metered on one network
+OLD_MODES = {"NPU": ("npu", "int8"), "DSP": ("dsp", "int8"), "GPU": ("gpu", "fp16")}
+ROUNDING = 0.006  # the catalog rounds to three digits
+
+GROUPS = {OpKind.DW_CNN: "depthwise", OpKind.VIT: "attention", OpKind.HYBRID: "attention"}
+# centre and log standard deviation; a precision's factor is on the fp16 constant
+PRIORS = {
+    "c": (0.27e-3, 0.5),
+    "l": (1.7e-6, 0.5),
+    "R": (5.6e12, 0.2),  # a quarter of int8: four 8-bit products per 16-bit one
+    "B": (50e9, 0.25),
+    "V": (150e9, 0.7),
+    "c.int8": (0.6, 0.2),
+    "l.int8": (0.7, 0.2),
+    "R.int8": (4.0, 0.2),  # 22.4 TMAC/s, the 45 TOPS that are said of this chip
+    "B.int8": (1.4, 0.2),
+    "c.w8a16": (0.9, 0.2),
+    "l.w8a16": (1.0, 0.2),
+    "R.w8a16": (1.25, 0.2),
+    "B.w8a16": (1.2, 0.2),
+    "k.depthwise": (1.0, 0.15),
+    "k.attention": (1.2, 0.15),
+}
+NOISE, RATIO_NOISE, SHIFT, LM_NOISE = 0.10, 0.06, 0.10, 0.05
+LM_PRIORS = {"c": (5e-3, 0.5), "B": (70e9, 0.15), "k": (15e-12, 0.7)}
+LM_FACTORS = {REFERENCE: 1.37, "snapdragon-x-elite": 1.5, "snapdragon-8-elite-gen-5": 0.8}
+LM_FACTOR_SD = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measured network: counts as ``Workload.from_totals`` has them."""
+
+    device: str
+    network: str
+    precision: str
+    group: str
+    macs: float
+    weight_bytes: float
+    activation_bytes: float
+    launches: float
+    time_s: float
+
+
+def runs_of(rows: Sequence[EdgeRow]) -> list[Run]:
+    """Return the compiled networks among the rows that may set constants."""
+    roles = effective_roles(rows)
+    runs = []
+    for row in rows:
+        device, precision = device_of(row), precision_of(row)
+        wanted = roles[row.id] == "calibrate" and row.runtime.startswith("QNN DLC")
+        if not wanted or not isinstance(device, str) or precision not in PRECISIONS:
+            continue
+        if row.gmacs is None or row.params_m is None or row.latency_ms is None:
+            continue
+        elements = None if row.act_melems is None else round(row.act_melems * 1e6)
+        workload = Workload.from_totals(
+            round(row.gmacs * 1e9),
+            round(row.params_m * 1e6),
+            op_class=row.op_class or None,
+            n_layers=row.n_layers,
+            act_elements=elements,
+        )
+        layer = workload.layers[0]
+        runs.append(
+            Run(
+                device=device,
+                network=row.network,
+                precision=precision,
+                group=GROUPS.get(layer.kind, ""),
+                macs=layer.executed.macs,
+                weight_bytes=layer.executed.weight_bytes * WEIGHT_BYTES[precision],
+                activation_bytes=layer.executed.write_bytes * ACTIVATION_BYTES[precision],
+                launches=layer.executed.launches,
+                time_s=row.latency_ms * 1e-3,
+            )
+        )
+    return runs
+
+
+def terms(runs: Sequence[Run], q: Mapping[str, float]) -> Array:
+    """Fixed, arithmetic, weight and activation times, shape (4, n_runs)."""
+
+    def of(name: str, run: Run) -> float:
+        return q[name] * q.get(f"{name}.{run.precision}", 1.0)
+
+    rows = []
+    for run in runs:
+        k = q.get(f"k.{run.group}", 1.0)
+        rows.append(
+            (
+                of("c", run) + run.launches * of("l", run),
+                k * run.macs / of("R", run),
+                k * run.weight_bytes / of("B", run),
+                k * run.activation_bytes / q["V"],
+            )
+        )
+    return np.array(rows).T
+
+
+def total(parts: Array) -> Array:
+    """Times of shape (n_runs,)."""
+    together: Array = parts[0] + np.maximum(parts[1], parts[2] + parts[3])
+    return together
+
+
+def student(residual: Array) -> Array:
+    """Residuals whose squares are the loss of a Student distribution, 4 degrees of freedom."""
+    shrunk: Array = np.sign(residual) * np.sqrt(5 * np.log1p(residual**2 / 4))
+    return shrunk
+
+
+def fit_reference(runs: Sequence[Run]) -> dict[str, float]:
+    """Fit the constants of the 8 Gen 3."""
+    names = list(PRIORS)
+    centre = np.log([PRIORS[name][0] for name in names])
+    spread = np.array([PRIORS[name][1] for name in names])
+    measured = np.log([run.time_s for run in runs])
+
+    def residuals(theta: Array) -> Array:
+        q = dict(zip(names, np.exp(theta), strict=True))
+        off = student((np.log(total(terms(runs, q))) - measured) / NOISE)
+        return np.concatenate([off, (theta - centre) / spread])
+
+    return dict(zip(names, np.exp(least_squares(residuals, centre).x).tolist(), strict=True))
+
+
+def fit_shifts(runs: Sequence[Run], q: Mapping[str, float], times: Mapping[tuple[str, str], float]):
+    """Fit log factors on time: all, fixed, arithmetic, memory, then one per precision."""
+    known = [run for run in runs if (run.network, run.precision) in times]
+    parts = terms(known, q)
+    there = np.array([times[run.network, run.precision] for run in known])
+    ratio = np.log([run.time_s for run in known]) - np.log(there)
+    at = np.array([PRECISIONS.index(run.precision) for run in known])
+    spread = np.array([2.0, *[SHIFT] * 6])
+
+    def residuals(theta: Array) -> Array:
+        moved = total(parts * np.exp(theta[[1, 2, 3, 3]])[:, np.newaxis])
+        predicted = np.log(moved / total(parts)) + theta[0] + theta[4 + at]
+        return np.concatenate([student((predicted - ratio) / RATIO_NOISE), theta / spread])
+
+    return least_squares(residuals, np.full(7, 1e-3)).x
+
+
+def constants(q: Mapping[str, float], shifts: Array, precision: str) -> dict[str, float]:
+    """Return the catalog's constants of one device at one precision, by key below its mode."""
+    every, fixed, arithmetic, memory = shifts[:4]
+    every = every + shifts[4 + PRECISIONS.index(precision)]
+    at = {name: q[name] * q.get(f"{name}.{precision}", 1.0) for name in "clRB"}
+    return {
+        "dispatch_s": at["c"] * math.exp(every + fixed),
+        "launch_s": at["l"] * math.exp(every + fixed),
+        "mac_per_s": at["R"] / math.exp(every + arithmetic),
+        "byte_per_s": at["B"] / math.exp(every + memory),
+    }
+
+
+def fit_decoding(rows: Sequence[EdgeRow]) -> dict[str, dict[str, float]]:
+    """Fit decoding of one token; device -> constants."""
+    roles = effective_roles(rows)
+    known = [
+        row
+        for row in rows
+        if roles[row.id] == "calibrate" and row.precision == "w4a16" and "decode" in row.workload
+    ]
+    devices = [str(device_of(row)) for row in known]
+    others = [name for name in LM_FACTORS if name in devices]
+    params = np.array([(row.params_m or math.nan) * 1e6 for row in known])
+    elements = np.array(
+        [
+            attention_elements(size, float(facts(row)["context_tokens"]))
+            for size, row in zip(params, known, strict=True)
+        ]
+    )
+    measured = np.log([(row.latency_ms or math.nan) * 1e-3 for row in known])
+    centre = np.log([*(each[0] for each in LM_PRIORS.values()), *(LM_FACTORS[x] for x in others)])
+    spread = np.array([*(each[1] for each in LM_PRIORS.values()), *[LM_FACTOR_SD] * len(others)])
+
+    def predict(theta: Array) -> Array:
+        fixed_s, byte_per_s, element_s = np.exp(theta[:3])
+        factor = [theta[3 + others.index(name)] if name in others else 0.0 for name in devices]
+        at = fixed_s + params * WEIGHT_BYTES["w4"] / byte_per_s + element_s * elements
+        return np.log(at) + np.array(factor)
+
+    def residuals(theta: Array) -> Array:
+        return np.concatenate([(predict(theta) - measured) / LM_NOISE, (theta - centre) / spread])
+
+    theta = least_squares(residuals, centre).x
+    fixed_s, byte_per_s, element_s = np.exp(theta[:3])
+    factors = {LM_REFERENCE: 1.0, **dict(zip(others, np.exp(theta[3:]), strict=True))}
+    n_launches = Workload.from_totals(1, 1, op_class="decode").layers[0].executed.launches
+    return {
+        device: {
+            "modes.default.launch_s.w4": factor * fixed_s / n_launches,
+            "modes.default.byte_per_s.w4": byte_per_s / factor,
+            "kinds.decode.activation_share.w4": element_s * byte_per_s / ACTIVATION_BYTES["w4"],
+        }
+        for device, factor in factors.items()
+    }
+
+
+def fit_all(rows: Sequence[EdgeRow]) -> dict[str, dict[str, float]]:
+    """Return device -> key in its file -> fitted value."""
+    runs = runs_of(rows)
+    reference = [run for run in runs if run.device == REFERENCE]
+    q = fit_reference(reference)
+    times = {(run.network, run.precision): run.time_s for run in reference}
+    found = {}
+    for device in sorted({run.device for run in runs}):
+        own = [run for run in runs if run.device == device]
+        shifts = np.zeros(7) if device == REFERENCE else fit_shifts(own, q, times)
+        found[device] = {
+            f"modes.default.{name}.{precision}": value
+            for precision in PRECISIONS
+            for name, value in constants(q, shifts, precision).items()
+        }
+    for device, twin in TWINS.items():
+        found[device] = dict(found[twin])
+    found[OLD] = _old_device(rows, q, times)
+    for device, values in fit_decoding(rows).items():
+        found[device] |= values
+    for values in found.values():
+        values |= _classes(q)
+    return found
+
+
+def _old_device(
+    rows: Iterable[EdgeRow], q: Mapping[str, float], times: Mapping[tuple[str, str], float]
+) -> dict[str, float]:
+    """Scale the 8 Gen 3 by the one network that each engine of the old chip was metered on."""
+    found = {}
+    for row in rows:
+        if row.role != "calibrate" or device_of(row) != OLD or row.latency_ms is None:
+            continue
+        mode, precision = next(at for name, at in OLD_MODES.items() if name in row.runtime)
+        factor = row.latency_ms * 1e-3 / times["ResNet50 224", precision]
+        shifts = np.array([math.log(factor), *[0.0] * 6])
+        for name, value in constants(q, shifts, precision).items():
+            found[f"modes.{mode}.{name}.{precision}"] = value
+    return found
+
+
+def _classes(q: Mapping[str, float]) -> dict[str, float]:
+    """Constants of the classes of networks, the same on every device."""
+    found = {}
+    for kind in (OpKind.CNN, OpKind.GROUPED_CNN, OpKind.DW_CNN, OpKind.VIT, OpKind.HYBRID):
+        k = q.get(f"k.{GROUPS.get(kind, '')}", 1.0)
+        found[f"kinds.{kind}.efficiency.any"] = 1 / k
+        found[f"kinds.{kind}.byte_efficiency.any"] = 1 / k
+        for precision in PRECISIONS:
+            byte_per_s = q["B"] * q.get(f"B.{precision}", 1.0)
+            found[f"kinds.{kind}.activation_share.{precision}"] = byte_per_s / q["V"]
+    return found
+
+
+def leave_one_out(runs: Sequence[Run]) -> None:
+    """Print how constants and residuals spread when each network is left out in turn."""
+    networks = sorted({run.network for run in runs})
+    fits = {name: fit_reference([run for run in runs if run.network != name]) for name in networks}
+    off = []
+    for name, q in fits.items():
+        left = [run for run in runs if run.network == name]
+        off.extend(np.log(total(terms(left, q)) / [run.time_s for run in left]))
+    share = np.abs(np.exp(off) - 1)
+    print(f"\nleave one network out, {len(off)} rows, {len(networks)} networks: mean error "
+          f"{share.mean():.1%}, median {np.median(share):.1%}, worst {share.max():.0%}, "
+          f"log residual 5-95% {np.quantile(off, 0.05):+.2f} to {np.quantile(off, 0.95):+.2f}")  # fmt: skip
+    for name in PRIORS:
+        each = np.log([q[name] for q in fits.values()])
+        spread = math.sqrt((len(each) - 1) * float(np.var(each)))
+        print(f"  {name:14} jackknife standard error of its log {spread:.2f}")
+
+
+def compare(fitted: Mapping[str, Mapping[str, float]]) -> int:
+    """Print fitted beside catalogued values; return how many differ."""
+    wrong = 0
+    for device, values in fitted.items():
+        held = dict(sourced_items(load_device(device)))
+        for key, value in values.items():
+            if key not in held:
+                print(f"{device:26} {key:40} {value:11.4g}   not in the catalog   differs")
+                wrong += 1
+                continue
+            differs = abs(held[key].value / value - 1) > ROUNDING
+            wrong += differs
+            mark = "   differs" if differs else ""
+            print(f"{device:26} {key:40} {value:11.4g} {held[key].value:11.4g}{mark}")
+    return wrong
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=Path, default=ROWS, help="table of measurements")
+    parser.add_argument("--leave-one-out", action="store_true", help="spread of constants")
+    options = parser.parse_args(arguments)
+    rows = [row for row in read_rows(options.rows) if isinstance(row, EdgeRow)]
+    print(f"{'device':26} {'constant':40} {'fitted':>11} {'catalog':>11}")
+    wrong = compare(fit_all(rows))
+    if options.leave_one_out:
+        leave_one_out([run for run in runs_of(rows) if run.device == REFERENCE])
+    print(f"{wrong} constants differ from the catalog" if wrong else "the catalog holds the fit")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
