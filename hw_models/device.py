@@ -9,15 +9,27 @@ from pydantic import ConfigDict
 
 from hw_models.accelerator import Accelerator
 from hw_models.chip import NeuromorphicChip
+from hw_models.errors import CatalogError, suggestion
 from hw_models.ops import SPIKING_STAGES, STAGES
 from hw_models.sourced import STRICT_KEYS, Sourced
 
 ANN_STAGES = tuple(stage for stage in STAGES if stage not in SPIKING_STAGES)
+DEFAULT_LINK = "ethernet"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What carries spikes or activations from one part of a system to the next."""
+    """What carries data from one part of a system to the next.
+
+    Parameters
+    ----------
+    bytes_per_spike
+        Size of a spike on the wire; layers that do not spike send the bytes that they write.
+    energy_j_per_byte
+        Both ends together, while data passes; power of an idle port is not part of it.
+    byte_per_s, latency_s
+        Rate, and the time that every transfer takes beside its bytes.
+    """
 
     family: Literal["link"]
     name: str
@@ -41,21 +53,70 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Parts in the order the signal passes them; link ``i`` leads from part ``i`` to the next."""
+    """Parts in a chain; link ``i`` joins part ``i`` and the next.
+
+    The signal passes the stages in pipeline order. Where the next stage runs on another part, the
+    output of the last layer crosses every link between the two, in either direction.
+
+    Parameters
+    ----------
+    parts, links
+        At least two parts, one link less.
+    name, title
+        Of the system as a whole; made of the parts where empty.
+    notes
+        Carried into reports.
+
+    Raises
+    ------
+    CatalogError
+        The number of links does not fit, or a stage is unknown, placed twice or a part has none.
+    """
 
     parts: tuple[Placed, ...]
     links: tuple[Link, ...]
+    name: str = ""
+    title: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.parts) < 2:
+            raise CatalogError(f"parts: a system has at least 2 parts, got {len(self.parts)}")
+        if len(self.links) != len(self.parts) - 1:
+            raise CatalogError(
+                f"links: {len(self.parts)} parts need {len(self.parts) - 1}, got {len(self.links)}"
+            )
+        placed: dict[str, str] = {}
+        for index, part in enumerate(self.parts):
+            where = f"parts[{index}].stages"
+            if not part.stages:
+                raise CatalogError(f"{where}: name at least one stage of {', '.join(STAGES)}")
+            for stage in part.stages:
+                if stage not in STAGES:
+                    raise CatalogError(
+                        f"{where}: unknown stage {stage!r}{suggestion(stage, STAGES)}; "
+                        f"stages are {', '.join(STAGES)}"
+                    )
+                if stage in placed:
+                    raise CatalogError(f"{where}: stage {stage} already runs on {placed[stage]}")
+                placed[stage] = part.device.full_name
 
     @property
     def full_name(self) -> str:
-        """The name to ask for this system by."""
-        return "+".join(part.device.full_name for part in self.parts)
+        """The name to ask for this system by; of a system file, the name it gives."""
+        if self.name:
+            return self.name
+        words = [self.parts[0].device.full_name]
+        for link, part in zip(self.links, self.parts[1:], strict=True):
+            words += [link.name] if link.name != DEFAULT_LINK else []
+            words.append(part.device.full_name)
+        return "+".join(words)
 
     @property
     def full_title(self) -> str:
         """Readable name."""
         first, *rest = (part.device.full_title for part in self.parts)
-        return f"{first} with {' and '.join(rest)} behind it"
+        return self.title or f"{first} with {' and '.join(rest)} behind it"
 
     @property
     def boundary(self) -> str:

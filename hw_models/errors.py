@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ class ComparisonError(HwModelError):
 
 class RowsError(HwModelError):
     """A table of published measurements breaks a rule."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``, did you mean 'x'?`` where a known name is close, else nothing."""
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def first_error(error: ValidationError, where: str) -> str:

@@ -90,7 +90,7 @@ def evaluate(plan: Plan, *, dense: bool, latency_s: float | None = None) -> Eval
             share = roofline.launch_share(cost, part.c.n_columns)
             costs.append(cost)
         if index < len(plan.links):
-            costs.append(_link_cost(plan, plan.links[index], part, dense))
+            costs.append(_link_cost(plan, plan.links[index], dense))
     n_columns = plan.constants.n_columns
     start = np.zeros((len(inferences), n_columns))
     return Evaluation(
@@ -122,15 +122,16 @@ def _accelerator_cost(
     return roofline.accelerator_cost(table, part.device, part.c, latency_s)
 
 
-def _link_cost(plan: Plan, part: LinkPart, source: ChipPart | AcceleratorPart, dense: bool) -> Cost:
-    """Carry what the last layer before the link sends: bytes at a rate, after a latency."""
+def _link_cost(plan: Plan, part: LinkPart, dense: bool) -> Cost:
+    """Carry what crosses the link: bytes at a rate, each transfer after a latency."""
     nothing = table_of([()] * len(plan.workloads), [1] * len(plan.workloads), "executed", None)
-    spikes, others = np.zeros((2, len(plan.workloads), 1))
-    sends = np.zeros((len(plan.workloads), 1))
-    for run, (workload, layers) in enumerate(zip(plan.workloads, source.layers, strict=True)):
-        if layers:
-            sends[run] = 1.0
-            spikes[run], others[run] = _sent(layers[-1], workload.inferences, dense)
+    transfers, spikes, others = np.zeros((3, len(plan.workloads), 1))
+    for run, (workload, sent) in enumerate(zip(plan.workloads, part.sent, strict=True)):
+        transfers[run] = len(sent)
+        for each in sent:
+            ops = each.layer.dense if dense else each.layer.executed
+            spikes[run] += ops.spikes / workload.inferences
+            others[run] += each.scale * ops.write_bytes / workload.inferences
     n_bytes = spikes * part.c["bytes_per_spike"] + others
     return Cost(
         table=nothing,
@@ -138,13 +139,7 @@ def _link_cost(plan: Plan, part: LinkPart, source: ChipPart | AcceleratorPart, d
         times={},
         shared_energies={"link": n_bytes * part.c["energy_j_per_byte"]},
         shared_times={
-            "link latency": sends * part.c["latency_s"],
+            "link latency": transfers * part.c["latency_s"],
             "link": n_bytes / part.c["byte_per_s"],
         },
     )
-
-
-def _sent(last: LayerOps, inferences: int, dense: bool) -> tuple[float, float]:
-    """Spikes and bytes per inference that leave a layer."""
-    ops = last.dense if dense else last.executed
-    return ops.spikes / inferences, ops.write_bytes / inferences

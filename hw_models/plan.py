@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from itertools import chain
 
 from hw_models import neuromorphic, roofline
-from hw_models.accelerator import Accelerator
+from hw_models.accelerator import Accelerator, PowerMode
 from hw_models.chip import NeuromorphicChip
 from hw_models.device import Device, Link, Placed, System
 from hw_models.errors import EstimateError
 from hw_models.mapping import Mapping, map_layers
-from hw_models.ops import PRECISIONS, STAGES, LayerOps, Precision
+from hw_models.ops import ACTIVATION_BYTES, PRECISIONS, STAGES, LayerOps, Precision
 from hw_models.report import NotCovered
 from hw_models.sourced import Sourced
 from hw_models.uncertainty import Columns, Constants, nominal, sample
 from hw_models.workload import Workload
+
+_OF_THE_MODE = frozenset(field.name for field in fields(PowerMode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,14 @@ class ChipPart:
     mappings: tuple[Mapping, ...]
     c: Constants
 
+    def idle_w(self) -> Columns | None:
+        """Power while nothing runs, shape (n_runs, n_columns)."""
+        return neuromorphic.idle_w(self.mappings, self.c)
+
+    def sends(self, layer: LayerOps) -> Sent:
+        """Return what leaves the part when this layer is its last one."""
+        return Sent(layer, 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorPart:
@@ -41,12 +53,31 @@ class AcceleratorPart:
     precision: Precision
     c: Constants
 
+    def idle_w(self) -> Columns | None:
+        """Power while nothing runs, shape (1, n_columns); ``None`` where it is unknown."""
+        return self.c["idle_w"].reshape(1, -1) if "idle_w" in self.c else None
+
+    def sends(self, layer: LayerOps) -> Sent:
+        """Return what leaves the part when this layer is its last one."""
+        if layer.is_spiking:
+            return Sent(layer, 1.0)
+        return Sent(layer, ACTIVATION_BYTES[self.precision] / ACTIVATION_BYTES[layer.ran_as])
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A layer whose spikes or written bytes cross a link; ``scale`` is for the bytes."""
+
+    layer: LayerOps
+    scale: float
+
 
 @dataclass(frozen=True, slots=True)
 class LinkPart:
-    """A link from one part to the next."""
+    """A link between two neighbours, and what crosses it, run by run."""
 
     device: Link
+    sent: tuple[tuple[Sent, ...], ...]
     c: Constants
 
 
@@ -93,11 +124,8 @@ class Plan:
         """Idle power of all parts, shape (n_runs, n_columns); ``None`` where one is unknown."""
         idle: Columns | None = None
         for part in self.parts:
-            if isinstance(part, ChipPart):
-                own = neuromorphic.idle_w(part.mappings, part.c)
-            elif "idle_w" in part.c:
-                own = part.c["idle_w"].reshape(1, -1)
-            else:
+            own = part.idle_w()
+            if own is None:
                 return None
             idle = own if idle is None else idle + own
         return idle
@@ -111,7 +139,8 @@ class Plan:
             else replace(part, layers=part.layers[one])
             for part in self.parts
         )
-        return replace(self, workloads=self.workloads[one], parts=parts)
+        links = tuple(replace(link, sent=link.sent[one]) for link in self.links)
+        return replace(self, workloads=self.workloads[one], parts=parts, links=links)
 
 
 def make_plan(
@@ -131,10 +160,12 @@ def make_plan(
     """
     placed = target.parts if isinstance(target, System) else (Placed(target, STAGES),)
     links = target.links if isinstance(target, System) else ()
+    names = _numbered([part.device.full_name for part in placed])
+    link_names = _numbered([link.name for link in links])
     assigned = []
     sourced: dict[str, Sourced] = {}
     left: dict[str, NotCovered] = {}
-    for part in placed:
+    for name, part in zip(names, placed, strict=True):
         layers = tuple(_layers_on(workload, part) for workload in workloads)
         if isinstance(part.device, NeuromorphicChip):
             split = [neuromorphic.take(each, part.device) for each in layers]
@@ -146,15 +177,22 @@ def make_plan(
             precision = _precision(workloads, part.device, deploy_as)
             every = chain.from_iterable(layers)
             constants = roofline.accelerator_constants(part.device, precision, every)
-        assigned.append((part.device, layers, precision))
-        sourced |= _prefixed(part.device.full_name, constants)
-    for link in links:
-        sourced |= _prefixed(link.name, _link_constants(link))
+        assigned.append((part.device, layers, precision, name))
+        sourced |= _named(name, part.device, constants)
+    for name, link in zip(link_names, links, strict=True):
+        sourced |= _named(name, link, _link_constants(link))
     drawn = nominal(sourced) if samples is None else sample(sourced, samples, seed)
+    parts = tuple(
+        _part(device, layers, at, drawn.under(name)) for device, layers, at, name in assigned
+    )
+    sent = [_crossings(run, parts) for run in range(len(workloads))] if links else []
     return Plan(
         workloads=tuple(workloads),
-        parts=tuple(_part(device, layers, at, drawn) for device, layers, at in assigned),
-        links=tuple(LinkPart(link, drawn.under(link.name)) for link in links),
+        parts=parts,
+        links=tuple(
+            LinkPart(link, tuple(each[index] for each in sent), drawn.under(name))
+            for index, (name, link) in enumerate(zip(link_names, links, strict=True))
+        ),
         constants=drawn,
         not_covered=_not_covered(workloads[0], placed, left),
     )
@@ -170,12 +208,28 @@ def _part(
     device: NeuromorphicChip | Accelerator,
     layers: tuple[tuple[LayerOps, ...], ...],
     precision: Precision,
-    drawn: Constants,
+    c: Constants,
 ) -> ChipPart | AcceleratorPart:
-    c = drawn.under(device.full_name)
     if isinstance(device, Accelerator):
         return AcceleratorPart(device, layers, precision, c)
     return ChipPart(device, layers, tuple(map_layers(each, device.limits) for each in layers), c)
+
+
+def _crossings(
+    run: int, parts: Sequence[ChipPart | AcceleratorPart]
+) -> tuple[tuple[Sent, ...], ...]:
+    """Return what crosses each link: the last layer of a stage whose next stage is elsewhere."""
+    last = {
+        layer.stage: (index, part.sends(layer))
+        for index, part in enumerate(parts)
+        for layer in part.layers[run]
+    }
+    crossing: tuple[list[Sent], ...] = tuple([] for _ in parts[1:])
+    for here, there in pairwise(stage for stage in STAGES if stage in last):
+        (start, sent), (end, _) = last[here], last[there]
+        for link in crossing[min(start, end) : max(start, end)]:
+            link.append(sent)
+    return tuple(tuple(each) for each in crossing)
 
 
 def _not_covered(
@@ -212,5 +266,27 @@ def _link_constants(link: Link) -> dict[str, Sourced]:
     }
 
 
-def _prefixed(prefix: str, constants: dict[str, Sourced]) -> dict[str, Sourced]:
-    return {f"{prefix}.{key}": value for key, value in constants.items()}
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Tell parts of the same name apart: the second ``usb`` is ``usb#2``."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return numbered
+
+
+def _named(
+    prefix: str, device: NeuromorphicChip | Accelerator | Link, constants: dict[str, Sourced]
+) -> dict[str, Sourced]:
+    """Put the part's name before each constant, and say which of them are one physical constant.
+
+    Boards of one type, and one board in another power mode, share all constants but those that the
+    mode sets, so that comparing them is comparing like with like, draw by draw.
+    """
+    mode = f"@{device.mode}" if isinstance(device, Accelerator) else ""
+    named = {}
+    for key, constant in constants.items():
+        cause = f"{device.name}{mode if key in _OF_THE_MODE else ''}.{key}"
+        named[f"{prefix}.{key}"] = constant if constant.shares else replace(constant, shares=cause)
+    return named
