@@ -73,9 +73,10 @@ def validate(files: Sequence[Path], *, samples: int = 1000, seed: int = 0) -> Su
         Of the Monte Carlo over the constants' ranges.
     """
     outcomes: list[Outcome] = []
+    shipped = [row for path in SHIPPED for row in read_rows(path)]
     for path in files:
         rows = read_rows(path)
-        roles = effective_roles(rows)
+        roles = effective_roles(rows, shipped)
         for row in rows:
             if row.role != "exclude":
                 outcomes += [

@@ -1,25 +1,28 @@
 """Rows of processors -> predictions by the catalog's devices.
 
 What a row measured decides what is predicted: its latency, and its energy twice, once with the
-measured latency given and once end to end. The interval of an energy end to end holds the doubt
-about time too: each draw of the constants has its own latency. Idle power and clocks that the row
-notes replace those of the power mode. Energies are predicted at the boundary of the device only.
+measured time given and once end to end, where each draw of the constants has its own time. Clocks
+and idle power that the row notes replace those of the power mode. Queries run back to back, so
+the total energy of one is energy above idle plus idle power times its time. Energies are
+predicted at the boundary of the device, or not at all.
+
+MLPerf's Offline scenario has no latency: many samples are in flight, on the GPU and, where the
+row says so, on both DLAs (power mode ``dla`` of a Jetson). Rates add up; the time of a sample is
+``1 / (1 / t_gpu + 1 / t_dla)``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hw_models.accelerator import Accelerator, at_clocks, with_own_idle
 from hw_models.errors import EstimateError, UnknownDeviceError
-from hw_models.evaluate import evaluate
 from hw_models.loader import load_device
 from hw_models.ops import Precision
-from hw_models.plan import Plan, make_plan
 from hw_models.sourced import Sourced
-from hw_models.uncertainty import Interval
+from hw_models.uncertainty import Columns
+from hw_models.validate.draws import Costed, cost, interval
 from hw_models.validate.facts import Facts, facts
 from hw_models.validate.outcome import Prediction, Refusal
 from hw_models.validate.question import (
@@ -32,9 +35,9 @@ from hw_models.validate.question import (
     runtime_refusal,
 )
 from hw_models.validate.rows import EdgeRow
-from hw_models.validate.targets import ENERGY, ENERGY_GIVEN, LATENCY
+from hw_models.validate.targets import ENERGY, ENERGY_GIVEN, LATENCY, SAMPLE_TIME
 
-NORMAL_95 = 1.645  # 95th percentile of the standard normal distribution
+OFFLINE_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,18 @@ class _Asked:
     row: EdgeRow
     known: Facts
     device: Accelerator
-    mode_stated: bool
     precision: Precision
     network: Network
+    doubt: float
+
+    @property
+    def offline(self) -> bool:
+        return self.known.get("scenario") == "Offline"
+
+    @property
+    def net(self) -> bool:
+        """Whether the row's energy is above idle."""
+        return self.known.get("energy") == "net"
 
 
 def predict_edge(
@@ -61,17 +73,20 @@ def predict_edge(
     samples, seed
         Of the Monte Carlo over the constants' ranges.
     """
-    asked = _ask(row)
-    if isinstance(asked, Refusal):
-        return (asked,)
     try:
-        plan = make_plan([asked.network.workload], asked.device, asked.precision, samples, seed)
+        asked = _ask(row)
+        if isinstance(asked, Refusal):
+            return (asked,)
+        query = cost(asked.network.workload, asked.device, asked.precision, samples, seed)
+        if asked.offline:
+            return tuple(_offline(asked, query, samples, seed))
+        return tuple(_timed(asked, query))
     except EstimateError as error:
         return (Refusal(str(error)),)
-    return tuple(_results(asked, plan))
 
 
 def _ask(row: EdgeRow) -> _Asked | Refusal:
+    """Read a row; the first reason against predicting it counts."""
     known = facts(row)
     device = _device(row)
     if isinstance(device, Refusal):
@@ -85,14 +100,14 @@ def _ask(row: EdgeRow) -> _Asked | Refusal:
     precision = precision_of(row)
     if isinstance(precision, Refusal):
         return precision
+    if known.get("scenario") == "Offline" and row.batch is None:
+        row = replace(row, batch=OFFLINE_BATCH)
     network = network_of(row, known, precision)
     if isinstance(network, Refusal):
         return network
-    try:
-        measured = _as_measured(device if mode is None else replace(device, mode=mode), row, known)
-    except EstimateError as error:
-        return Refusal(str(error))
-    return _Asked(row, known, measured, mode is not None, precision, network)
+    device = device if mode is None else replace(device, mode=mode)
+    doubt = doubt_of(row, mode_stated=mode is not None)
+    return _Asked(row, known, _as_measured(device, row, known), precision, network, doubt)
 
 
 def _device(row: EdgeRow) -> Accelerator | Refusal:
@@ -110,76 +125,91 @@ def _device(row: EdgeRow) -> Accelerator | Refusal:
 
 def _as_measured(device: Accelerator, row: EdgeRow, known: Facts) -> Accelerator:
     """Put what the row notes about its board in place of the catalog's numbers."""
-    clocks_hz = {
-        name: float(known[fact]) * 1e6
-        for name, fact in (("processor_hz", "gpu_mhz"), ("memory_hz", "emc_mhz"))
-        if fact in known
-    }
-    device = at_clocks(device, **clocks_hz)
-    if "idle_w" in known:
-        idle_w = float(known["idle_w"])
+    device = at_clocks(device, processor_hz=_hz(known, "gpu_mhz"), memory_hz=_hz(known, "emc_mhz"))
+    idle_w = float(known.get("idle_w", 0))
+    if idle_w:
         low, high = float(known.get("idle_w_low", idle_w)), float(known.get("idle_w_high", idle_w))
-        device = with_own_idle(device, Sourced(idle_w, low, high, row.source, row.id, "measured"))
+        source = row.source or "source not stated"
+        device = with_own_idle(device, Sourced(idle_w, low, high, source, row.id, "measured"))
     return device
 
 
-def _results(asked: _Asked, plan: Plan) -> Iterator[Prediction | Refusal]:
+def _hz(known: Facts, name: str) -> float | None:
+    """Return a clock of the notes, where 0 stands for one that is not set."""
+    return float(known.get(name, 0)) * 1e6 or None
+
+
+def _timed(asked: _Asked, query: Costed) -> Iterator[Prediction | Refusal]:
+    """Predict a row whose queries run one after the other."""
     row = asked.row
-    if row.latency_ms is not None:
-        columns = evaluate(plan, dense=False).latency_s[0]
-        predicted = plan.constants.interval(columns)
-        yield _prediction(asked, LATENCY, row.latency_ms / 1e3, predicted)
+    given_s = None if row.latency_ms is None else row.latency_ms / 1e3
+    if given_s is not None:
+        yield _prediction(asked, LATENCY, given_s, query.latency_s)
     if row.energy_mj_per_inf is not None:
-        yield from _energies(asked, plan, row.energy_mj_per_inf / 1e3)
-    elif row.latency_ms is None:
-        yield Refusal("neither latency nor energy: only the throughput of many queries at once")
+        measured_j = row.energy_mj_per_inf / 1e3 * asked.network.samples
+        yield from _energies(asked, query, measured_j, query.latency_s, given_s)
+    elif given_s is None:
+        yield Refusal("neither latency nor energy was measured")
 
 
-def _energies(asked: _Asked, plan: Plan, per_sample_j: float) -> Iterator[Prediction | Refusal]:
-    """Energy of a query back to back with others: above idle, plus idle power times its time."""
-    row, samples = asked.row, asked.network.samples
+def _offline(
+    asked: _Asked, query: Costed, samples: int, seed: int
+) -> Iterator[Prediction | Refusal]:
+    """Predict a row whose samples overlap; only their number per second was measured."""
+    row, n_samples = asked.row, asked.network.samples
+    if not row.device.startswith("Jetson") or row.throughput_per_s is None:
+        yield Refusal("Offline: how many samples are in flight, and where, is not known")
+        return
+    sample_s = query.latency_s / n_samples
+    if asked.known.get("engines") == "gpu+2dla" and asked.known.get("dla_mhz") != 0:
+        if "dla" not in asked.device.modes:
+            yield Refusal(f"Offline on GPU and DLA: the catalog has no DLA of {asked.device.name}")
+            return
+        beside = _dla_sample_s(asked, samples, seed)
+        sample_s = 1 / (1 / sample_s + 1 / beside)
+    given_s = 1 / row.throughput_per_s
+    yield _prediction(asked, SAMPLE_TIME, given_s, sample_s)
+    if row.energy_mj_per_inf is not None:
+        measured_j = row.energy_mj_per_inf / 1e3 * n_samples
+        yield from _energies(asked, query, measured_j, sample_s * n_samples, given_s * n_samples)
+
+
+def _dla_sample_s(asked: _Asked, samples: int, seed: int) -> Columns:
+    """Time of one sample on both DLAs together."""
+    device = replace(asked.device, mode="dla")
+    device = at_clocks(device, processor_hz=_hz(asked.known, "dla_mhz"))
+    one = network_of(replace(asked.row, batch=1), asked.known, asked.precision)
+    if isinstance(one, Refusal):
+        raise EstimateError(one.reason)
+    return cost(one.workload, device, asked.precision, samples, seed).latency_s
+
+
+def _energies(
+    asked: _Asked, query: Costed, measured_j: float, predicted_s: Columns, given_s: float | None
+) -> Iterator[Prediction | Refusal]:
+    """Predict the energy of a query, at the measured time if there is one and at the predicted."""
     boundary = _boundary(asked)
     if isinstance(boundary, Refusal):
         yield boundary
         return
-    net = asked.known.get("energy") == "net"
-    above = ", above idle" if net else ""
-    idle = plan.idle_w()
-    if idle is None and not net:
+    if query.idle_w is None and not asked.net:
         yield Refusal("idle power unknown: only energy above idle is predicted", ENERGY)
         return
-
-    def energy_j(latency_s: float | None) -> Interval:
-        run = evaluate(plan, dense=False, latency_s=latency_s)
-        columns = run.active_j[0]
-        if idle is not None and not net:
-            columns = columns + idle[0] * run.latency_s[0]
-        return plan.constants.interval(columns)
-
-    measured_j = per_sample_j * samples
-    given_s = None
-    if row.latency_ms is not None:
-        given_s = row.latency_ms / 1e3
-    elif row.throughput_per_s is not None:
-        given_s = samples / row.throughput_per_s
-    if given_s is not None:
-        yield _prediction(asked, ENERGY_GIVEN + above, measured_j, energy_j(given_s), boundary)
-    if asked.known.get("scenario") == "Offline":
-        yield Refusal("Offline: queries overlap, on GPU and DLA where there are any", ENERGY)
-    else:
-        yield _prediction(asked, ENERGY + above, measured_j, energy_j(None), boundary)
+    above = ", above idle" if asked.net else ""
+    for quantity, time_s in ((ENERGY_GIVEN, given_s), (ENERGY, predicted_s)):
+        if time_s is not None:
+            energy_j = query.energy_j(time_s, above_idle=asked.net)
+            yield _prediction(asked, quantity + above, measured_j, energy_j, boundary)
 
 
 def _boundary(asked: _Asked) -> str | Refusal:
     """Return the boundary that measurement and device share."""
     device = asked.device.boundary.split()[0].lower()
     measured = asked.known.get("boundary")
-    if asked.known.get("energy") == "net":
+    if asked.net:
         return f"{measured or device}, above idle"
     if measured is None:
-        return Refusal(
-            "the notes do not state what the energy includes (wall, module, rail)", ENERGY
-        )
+        return Refusal("the notes do not say what the energy includes (wall, module, rail)", ENERGY)
     if measured != device:
         return Refusal(
             f"energy measured at the {measured}; {asked.device.name} is modelled at the {device}",
@@ -189,26 +219,18 @@ def _boundary(asked: _Asked) -> str | Refusal:
 
 
 def _prediction(
-    asked: _Asked, quantity: str, measured: float, predicted: Interval, boundary: str = ""
+    asked: _Asked, quantity: str, measured: float, draws: Columns, boundary: str = ""
 ) -> Prediction:
     return Prediction(
         quantity=quantity,
         measured=measured,
-        predicted=_widened(predicted, doubt_of(asked.row, asked.mode_stated)),
-        unit="s" if quantity == LATENCY else "J",
+        predicted=interval(draws, asked.doubt),
+        unit="J" if quantity.startswith("energy") else "s",
         device=asked.device.full_name,
         precision=asked.precision,
         boundary=boundary,
         note=_note(asked),
     )
-
-
-def _widened(interval: Interval, sigma: float) -> Interval:
-    """Add an independent log-normal doubt to a 90% interval: the half widths in quadrature."""
-    value = interval.value
-    low = math.hypot(math.log(value / interval.low), NORMAL_95 * sigma)
-    high = math.hypot(math.log(interval.high / value), NORMAL_95 * sigma)
-    return Interval(value, value * math.exp(-low), value * math.exp(high))
 
 
 def _note(asked: _Asked) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from hw_models.ops import WEIGHT_BYTES, LayerOps, OpKind, Ops, Precision
+from hw_models.totals import attention_elements
 from hw_models.validate.facts import Facts
 from hw_models.validate.outcome import Refusal
 from hw_models.validate.rows import EdgeRow
@@ -69,9 +70,7 @@ _RUNTIME_DOUBTS = ((r"TFLite", 0.15), (r"ONNX Runtime|QTI", 0.35))
 _MODE_DOUBT = 0.2  # of the logarithm: neighbouring modes of a Jetson differ by 1.3 to 1.6
 _SMALL_Q4 = (0.6e9, 6.15)  # with fewer parameters rows are narrow and take wider blocks
 TYPICAL_PARAMS = 25e6
-# Elements of the key-value cache per token of context: 2 x layers x width, which is 0.026 to 0.040
-# x parameters^(2/3) of published Llama, Phi and Qwen models.
-_CACHE_SHARE = 2 * 0.033
+_PASS_TOKENS = 128  # of one pass of prefill on an NPU, where the row does not say
 _NPU_CONTEXT = 4096  # of a static graph, where the name does not say
 
 
@@ -190,8 +189,10 @@ def _language_model(row: EdgeRow, known: Facts, precision: Precision) -> Network
     params = row.params_m * 1e6
     n_bytes = weight_bytes(row, known, precision)
     context = float(known.get("context_tokens", _NPU_CONTEXT if npu else 0))
-    cache = _CACHE_SHARE * params ** (2 / 3) * context
+    cache = attention_elements(params, context)
     tokens = known.get("prefill_tokens", known.get("pass_tokens"))
+    if tokens is None and "one prefill pass" in row.workload:
+        tokens = _PASS_TOKENS
     if "decode" in row.workload:
         macs, kind = params, "decode"
     elif tokens is not None:

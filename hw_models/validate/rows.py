@@ -169,14 +169,24 @@ def read_rows(path: str | Path) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def effective_roles(rows: Iterable[Row]) -> dict[str, str]:
+def effective_roles(rows: Iterable[Row], others: Iterable[Row] = ()) -> dict[str, str]:
     """Return id -> role that counts.
 
     A network with rows of both roles ``calibrate`` and ``check`` on a device is checked only: its
     ``calibrate`` rows there set no constant of that device, and are ``check`` here. A
     ``replicate`` has the role of the row that it repeats; one that repeats none is a ``check``.
+
+    Parameters
+    ----------
+    rows
+        Of one table.
+    others
+        Rows of the tables that the constants were set on. A check of a network that set a constant
+        of its device there is no check of something unseen; its role is ``fitted``.
     """
-    rows = tuple(rows)
+    rows, others = tuple(rows), tuple(others)
+    set_by = effective_roles(others) if others else {}
+    fitted = {(row.network, row.device) for row in others if set_by[row.id] == "calibrate"}
     checked = {(row.network, row.device) for row in rows if row.role == "check"}
     roles = {}
     by_point: dict[tuple[str, ...], str] = {}
@@ -188,6 +198,8 @@ def effective_roles(rows: Iterable[Row]) -> dict[str, str]:
     for row in rows:
         if row.role == "replicate":
             roles[row.id] = by_point.get(row.point, "check")
+        if roles[row.id] == "check" and (row.network, row.device) in fitted:
+            roles[row.id] = "fitted"
     return roles
 
 

@@ -65,6 +65,12 @@ def _overall(summary: Summary) -> str:
             f" {len(summary.checked_only)} calibrate rows count as checks: their network is "
             "checked on their device, so they set no constant."
         )
+    fitted = {each.row.id for each in summary.outcomes if each.role == "fitted"}
+    if fitted:
+        text += (
+            f" {len(fitted)} check rows are not scored: their network set constants of their "
+            "device."
+        )
     return text
 
 

@@ -8,6 +8,7 @@ from hw_models.validate.rows import EdgeRow
 from hw_models.validate.score import Scored, Target
 
 LATENCY = "latency"
+SAMPLE_TIME = "time per sample, offline"
 ENERGY_GIVEN = "energy, latency given"
 ENERGY = "energy, end to end"
 VISION = ("cnn", "dw-cnn", "vit", "hybrid")
