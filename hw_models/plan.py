@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
-from itertools import chain
+from itertools import chain, pairwise
 
 from hw_models import neuromorphic, roofline
 from hw_models.accelerator import Accelerator, PowerMode
