@@ -28,7 +28,8 @@ class ChipLimits:
 class ChipConstants:
     """Energies [J], times [s] and powers [W] of a neuromorphic chip.
 
-    ``None`` says that the chip has no such term, not that it is unknown.
+    ``None`` says that the chip has no such term, not that it is unknown; but ``sleep_w`` (of the
+    whole board) and ``wake_s``, which serve duty cycles, are unknown where they are absent.
     """
 
     synop_j: Sourced
@@ -50,6 +51,8 @@ class ChipConstants:
     x86_clock_w: Sourced | None = None
     x86_code_w: Sourced | None = None
     x86_busy: Sourced | None = None
+    sleep_w: Sourced | None = None
+    wake_s: Sourced | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 

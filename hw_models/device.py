@@ -64,8 +64,6 @@ class System:
         At least two parts, one link less.
     name, title
         Of the system as a whole; made of the parts where empty.
-    notes
-        Carried into reports.
 
     Raises
     ------
@@ -77,7 +75,6 @@ class System:
     links: tuple[Link, ...]
     name: str = ""
     title: str = ""
-    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.parts) < 2:

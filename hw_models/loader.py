@@ -61,7 +61,6 @@ class _SystemFile:
     title: str
     parts: tuple[_PartOfFile, ...]
     links: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 
@@ -271,7 +270,7 @@ def _system(path: Path, data: Mapping[str, Any]) -> System:
             key = f"links[{index}]: "
             links.append(_load_link(name, path.parent))
         key = ""
-        return System(tuple(placed), tuple(links), file.name, file.title, file.notes)
+        return System(tuple(placed), tuple(links), file.name, file.title)
     except (UnknownDeviceError, CatalogError) as error:
         raise CatalogError(f"{path}: {key}{error}") from error
 

@@ -70,6 +70,8 @@ def accelerator_constants(
         "energy_factor": device.energy_factor,
         "energy_scale": mode.energy_scale,
         "idle_w": mode.idle_w,
+        "sleep_w": mode.sleep_w,
+        "wake_s": mode.wake_s,
     }
     picked |= {name: number for name, number in optional.items() if number is not None}
     for field in fields(device.spiking):

@@ -95,15 +95,12 @@ class Constants:
 
     def intervals(self, results: Columns) -> list[Interval]:
         """Summarise results of shape (n_results, n_columns), one interval each."""
-        if len(results) == 0:
-            return []
-        nominal = results[:, 0]
-        # Sorting whole rows and interpolating is several times faster than np.percentile here.
-        samples = np.sort(results[:, 1 + 2 * len(self.columns) :], axis=1)
-        low, high = _quantile(samples, 0.05), _quantile(samples, 0.95)
-        low, high = np.minimum(low, nominal), np.maximum(high, nominal)
-        ends = zip(nominal.tolist(), low.tolist(), high.tolist(), strict=True)
-        return [Interval(*each) for each in ends]
+        return intervals_of(results[:, 0], self.draws(results)) if len(results) else []
+
+    def draws(self, results: Columns) -> Columns:
+        """Return the random samples among the columns, shape (..., n_samples)."""
+        drawn: Columns = results[..., 1 + 2 * len(self.columns) :]
+        return drawn
 
     def interval(self, result: Columns) -> Interval:
         """Summarise one result of shape (n_columns,)."""
@@ -123,6 +120,16 @@ class Constants:
                 seen.add(cause)
                 swings.append(Swing(name, constant, low, high, falls=bool(ends[1] < ends[0])))
         return sorted(swings, key=lambda swing: swing.low - swing.high)
+
+
+def intervals_of(values: Columns, draws: Columns) -> list[Interval]:
+    """Summarise nominal values of shape (n_results,) and their draws, (n_results, n_samples)."""
+    # Sorting whole rows and interpolating is several times faster than np.percentile here.
+    ordered = np.sort(draws, axis=1)
+    low, high = _quantile(ordered, 0.05), _quantile(ordered, 0.95)
+    low, high = np.minimum(low, values), np.maximum(high, values)
+    ends = zip(values.tolist(), low.tolist(), high.tolist(), strict=True)
+    return [Interval(*each) for each in ends]
 
 
 def nominal(sourced: Mapping[str, Sourced]) -> Constants:
