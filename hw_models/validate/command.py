@@ -102,4 +102,6 @@ def _plot(summary: Summary, path: Path) -> None:
 def _predict(row: Row, *, samples: int, seed: int) -> tuple[Prediction | Refusal, ...]:
     if isinstance(row, EdgeRow):
         return predict_edge(row, samples=samples, seed=seed)
+    if "loihi" not in row.chip.lower():
+        return (Refusal(f"no device for {row.chip!r} in the catalog"),)
     return predict_loihi(row)

@@ -152,7 +152,7 @@ class Target:
             low, high = self.ratio
             compared.append((f"ratio {found.ratio:.2f}", not low <= found.ratio <= high))
         for name, limit, text in (
-            ("mean_error", self.mean_error, "mean error {:.0%}"),
+            ("mean_error", self.mean_error, "mean error {:.1%}"),
             ("worst", self.worst, "worst {:.2f}x"),
             ("width", self.width, "width {:.2f}"),
         ):

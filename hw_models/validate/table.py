@@ -34,7 +34,7 @@ def to_terminal(summary: Summary, *, colour: bool) -> str:
     from rich.table import Table
 
     stream = io.StringIO()
-    width = max(shutil.get_terminal_size().columns, 80)
+    width = max(shutil.get_terminal_size().columns, 120)
     console = Console(file=stream, force_terminal=colour, no_color=not colour, width=width)
 
     def show(header: Sequence[str], rows: Iterator[list[str]] | Sequence[list[str]]) -> None:

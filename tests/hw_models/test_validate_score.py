@@ -118,7 +118,7 @@ GROUP = [scored(name, guess(1.0, 1.1, 0.9, 1.5)) for name in "abc"]
     [
         ({}, "met"),
         ({"mean_error": 0.11, "worst": 1.2, "width": 1.7, "ratio": (0.85, 1.18)}, "met"),
-        ({"mean_error": 0.05}, "missed: mean error 10%"),
+        ({"mean_error": 0.05}, "missed: mean error 10.0%"),
         ({"worst": 1.05, "width": 1.2}, "missed: worst 1.10x, width 1.67"),
         ({"ratio": (0.9, 1.05)}, "missed: ratio 1.10"),
     ],
@@ -132,7 +132,7 @@ def test_two_networks_are_indicative_even_where_the_figures_are_good() -> None:
     target = Target("group", lambda each: True, mean_error=0.5)
     assert target.verdict(score("group", GROUP[:2])) == "indicative (2 networks)"
     strict = replace(target, mean_error=0.01)
-    text = "indicative (1 network; beyond the limits: mean error 10%)"
+    text = "indicative (1 network; beyond the limits: mean error 10.0%)"
     assert strict.verdict(score("group", GROUP[:1])) == text
 
 
