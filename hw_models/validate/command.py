@@ -104,4 +104,4 @@ def _predict(row: Row, *, samples: int, seed: int) -> tuple[Prediction | Refusal
         return predict_edge(row, samples=samples, seed=seed)
     if "loihi" not in row.chip.lower():
         return (Refusal(f"no device for {row.chip!r} in the catalog"),)
-    return predict_loihi(row)
+    return predict_loihi(row, samples=samples, seed=seed)

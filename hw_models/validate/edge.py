@@ -13,6 +13,7 @@ row says so, on both DLAs (power mode ``dla`` of a Jetson). Rates add up; the ti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -204,7 +205,7 @@ def _energies(
 
 def _boundary(asked: _Asked) -> str | Refusal:
     """Return the boundary that measurement and device share."""
-    device = asked.device.boundary.split()[0].lower()
+    device = re.split(r"\W", asked.device.boundary.lower())[0]
     measured = asked.known.get("boundary")
     if asked.net:
         return f"{measured or device}, above idle"

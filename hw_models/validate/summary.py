@@ -147,6 +147,7 @@ def _prediction(outcome: Outcome, prediction: Prediction) -> dict[str, Any]:
         "id": row.id,
         "role": outcome.role,
         "source": row.source,
+        "workload": row.workload,
         "network": row.network,
         **asdict(prediction),
         "ratio": prediction.ratio,

@@ -13,7 +13,7 @@ from hw_models.errors import RowsError
 from hw_models.uncertainty import Interval
 from hw_models.validate import command
 from hw_models.validate.outcome import Prediction, Refusal
-from hw_models.validate.rows import EDGE_COLUMNS, LOIHI_COLUMNS, EdgeRow
+from hw_models.validate.rows import EDGE_COLUMNS, LOIHI_COLUMNS, EdgeRow, LoihiRow
 from hw_models.validate.targets import LATENCY, TARGETS
 
 PLAIN = dict.fromkeys(EDGE_COLUMNS, "") | {"role": "check", "op_class": "cnn", "source": "Paper"}
@@ -27,12 +27,16 @@ def stub(row: EdgeRow, *, samples: int, seed: int) -> tuple[Prediction | Refusal
     return (Prediction(LATENCY, row.latency_ms / 1e3, found, "s", "jetson-x@15w", "int8"),)
 
 
+def loihi_stub(row: LoihiRow, *, samples: int, seed: int) -> tuple[Prediction | Refusal, ...]:
+    return (Refusal(f"asked for {row.chip}"),)
+
+
 @pytest.fixture(autouse=True)
 def stubs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shipped = write(tmp_path / "shipped.csv", {"id": "s", "role": "calibrate", "workload": "Old"})
     monkeypatch.setattr(command, "SHIPPED", (shipped,))
     monkeypatch.setattr(command, "predict_edge", stub)
-    monkeypatch.setattr(command, "predict_loihi", lambda row: (Refusal(f"asked for {row.chip}"),))
+    monkeypatch.setattr(command, "predict_loihi", loihi_stub)
 
 
 def write(path: Path, *rows: dict[str, str], columns: tuple[str, ...] = EDGE_COLUMNS) -> Path:

@@ -84,7 +84,7 @@ def board(**changes: object) -> Accelerator:
         family="accelerator",
         name="jetson-board",
         title="Board",
-        boundary="wall plug",
+        boundary="wall: the plug",
         law="per-layer",
         static_shapes=False,
         deploy_as="int8",
