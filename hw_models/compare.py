@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hw_models.errors import ComparisonError
+from hw_models.page import Lines, Part, Table, to_html_fragment, to_markdown
 from hw_models.report import EnergyReport
 from hw_models.units import format_quantity
 
@@ -25,34 +25,45 @@ class Comparison:
 
     reports: tuple[EnergyReport, ...]
 
-    def table(self) -> list[list[str]]:
-        """Return the comparison as text, header first."""
-        rows = [["device", *(label for label, _, _ in _COLUMNS), "keeps up"]]
+    def table(self) -> Table:
+        """Return the devices as rows of text."""
+        rows = tuple(
+            (
+                report.device,
+                *(format_quantity(getattr(report, name), unit) for _, name, unit in _COLUMNS),
+                "yes" if report.realtime else "no",
+            )
+            for report in self.reports
+        )
+        return Table(("device", *(label for label, _, _ in _COLUMNS), "keeps up"), rows)
+
+    def part(self) -> Part:
+        """Return what faces show: the table, then what each device includes and warns of."""
+        first = self.reports[0]
+        title = f"{first.workload_name} at {first.rate_hz:g} Hz, per inference, 5-95%"
+        boundaries = tuple(f"{report.device}: {report.boundary}" for report in self.reports)
+        notes: dict[str, list[str]] = {}
         for report in self.reports:
-            cells = [format_quantity(getattr(report, name), unit) for _, name, unit in _COLUMNS]
-            rows.append([report.device, *cells, "yes" if report.realtime else "no"])
-        return rows
+            for note in report.notes:
+                notes.setdefault(note, []).append(report.device)
+        everywhere = len(self.reports)
+        said = tuple(
+            note if len(devices) == everywhere else f"{', '.join(devices)}: {note}"
+            for note, devices in notes.items()
+        )
+        lines = (Lines("Device scope", boundaries), Lines("Notes", said))
+        return Part(title, (self.table(), *(each for each in lines if each.lines)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the reports by device name, as plain values."""
         return {report.device: report.to_dict() for report in self.reports}
 
     def to_markdown(self) -> str:
-        """Return the comparison as a Markdown table, with the boundary of each device below."""
-        head, *rows = self.table()
-        lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-        lines += [f"| {' | '.join(row)} |" for row in rows]
-        lines += ["", *(f"- {report.device}: {report.boundary}" for report in self.reports)]
-        return "\n".join(lines) + "\n"
+        """Return the comparison as Markdown."""
+        return to_markdown([self.part()])
 
     def _repr_html_(self) -> str:
-        head, *rows = self.table()
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in rows
-        )
-        titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-        return f"<table><tr>{titles}</tr>{body}</table>"
+        return to_html_fragment([self.part()])
 
 
 def compare(reports: Sequence[EnergyReport]) -> Comparison:

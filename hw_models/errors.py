@@ -44,6 +44,10 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else ""
 
 
+class OutputError(HwModelError):
+    """A result cannot be written where it was asked for."""
+
+
 def first_error(error: ValidationError, where: str) -> str:
     """Say the first problem that pydantic found as one line: file, key, problem, value.
 

@@ -56,11 +56,11 @@ class Picture:
     title
         What it shows, as a sentence.
     draw
-        Draws on the axes given, or on the only axes of a new figure.
+        Draws on the axes given, or on the only axes of a new figure; returns the axes.
     """
 
     title: str
-    draw: Callable[[], Axes]
+    draw: Callable[[Axes | None], Axes]
 
 
 Section = Table | Lines | Picture

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hw_models.ops import STAGES
+from hw_models.page import Lines, Part, Table, to_html_fragment, to_markdown
 from hw_models.sourced import Sourced
 from hw_models.uncertainty import Interval
-from hw_models.units import format_quantity
+from hw_models.units import format_number, format_quantity
+
+_WORDS = {True: "yes", False: "no", None: "-"}
+_LAYERS_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,25 +171,14 @@ class EnergyReport:
 
     def to_markdown(self) -> str:
         """Return the report as Markdown."""
-        parts = [f"## {self.heading}", "", *_markdown_table(self.summary())]
-        if self.by_stage:
-            stages = [["stage", "energy per inference"]]
-            stages += [[stage, format_quantity(j, "J")] for stage, j in self.by_stage.items()]
-            parts += ["", *_markdown_table(stages)]
-        for title, lines in self.remarks():
-            parts += ["", f"{title}:", "", *(f"- {line}" for line in lines)]
-        return "\n".join(parts) + "\n"
+        return to_markdown([self.part()])
 
     def __repr__(self) -> str:
         energy = format_quantity(self.energy_active_j, "J")
         return f"EnergyReport({self.heading}: {energy} above idle per inference)"
 
     def _repr_html_(self) -> str:
-        parts = [f"<h4>{html.escape(self.heading)}</h4>", _html_table(self.summary())]
-        for title, lines in self.remarks():
-            items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-            parts.append(f"<p>{html.escape(title)}</p><ul>{items}</ul>")
-        return "\n".join(parts)
+        return to_html_fragment([self.part()])
 
     @property
     def heading(self) -> str:
@@ -193,59 +186,103 @@ class EnergyReport:
         only = " (front end only)" if self.front_end_only else ""
         return f"{self.workload_name} on {self.title}{only}"
 
-    def summary(self) -> list[list[str]]:
-        """Return the table of totals as text, header first, the dense twin beside the run."""
-        twin = self.dense_twin
-        table = [["per inference", "this run", *(["dense twin"] if twin else [])]]
-        for label, name, unit in (
-            ("energy above idle", "energy_active_j", "J"),
-            ("energy of the device", "energy_j", "J"),
-            (f"power at {self.rate_hz:g} Hz", "power_w", "W"),
-            ("latency", "latency_s", "s"),
-        ):
-            reports = [self, *([twin] if twin else [])]
-            table.append([label, *(format_quantity(getattr(r, name), unit) for r in reports)])
-        answers = [self.realtime, *([twin.realtime] if twin else [])]
-        words = {True: "yes", False: "no", None: "-"}
-        table.append(["keeps up", *(words[answer] for answer in answers)])
-        return table
+    def part(self) -> Part:
+        """Return what faces show of the report, as tables and lists of text."""
+        sections = [self.summary(), self.stages(), self.layers(), *self.remarks()]
+        return Part(self.heading, tuple(section for section in sections if section))
 
-    def remarks(self) -> list[tuple[str, list[str]]]:
-        """Return titled lists of text: boundary and coverage, notes, constants, sources."""
+    def summary(self) -> Table:
+        """Return the table of totals, the dense twin beside the run."""
+        reports = [self, *([self.dense_twin] if self.dense_twin else [])]
+        rows = [
+            (label, *(format_quantity(getattr(report, name), unit) for report in reports))
+            for label, name, unit in (
+                ("energy above idle", "energy_active_j", "J"),
+                ("energy of the device", "energy_j", "J"),
+                (f"power at {self.rate_hz:g} Hz", "power_w", "W"),
+                ("latency", "latency_s", "s"),
+            )
+        ]
+        rows.append(("keeps up", *(_WORDS[report.realtime] for report in reports)))
+        if self.fits is not None:
+            rows.append(("fits the chip", *(_WORDS[report.fits] for report in reports)))
+        header = ("per inference", "this run", "dense twin")
+        return Table(header[: 1 + len(reports)], tuple(rows))
+
+    def stages(self) -> Table | None:
+        """Return energy by stage, then what belongs to no stage by its term; ``None`` if none."""
+        costs = {stage: self.by_stage[stage] for stage in STAGES if stage in self.by_stage}
+        shared = [row for row in self.rows if row.stage not in costs]
+        costs |= {f"{row.stage}: {row.term}": row.amount for row in shared}
+        if not costs:
+            return None
+        total = sum(cost.value for cost in costs.values())
+        rows = tuple(
+            (name, format_quantity(cost, "J"), _share(cost.value, total))
+            for name, cost in costs.items()
+        )
+        return Table(("stage", "energy per inference", "share"), rows, numbers=(2,))
+
+    def layers(self, at_most: int = _LAYERS_SHOWN) -> Table | None:
+        """Return the layers that take most energy above idle, nominal values; ``None`` if none."""
+        energies, times = _by_layer(self.rows), _by_layer(self.times)
+        ordered = sorted(energies, key=lambda key: -energies[key])
+        if not ordered:
+            return None
+        active_j, latency_s = self.energy_active_j, self.latency_s
+        assert active_j is not None and latency_s is not None
+        rows = tuple(
+            (
+                "/".join(key),
+                format_number(energies[key], "J"),
+                _share(energies[key], active_j.value),
+                format_number(times[key], "s") if key in times else "-",
+                _share(times[key], latency_s.value) if key in times else "-",
+            )
+            for key in ordered[:at_most]
+        )
+        header = ("layer", "energy above idle", "share", "time", "share of latency")
+        title = "Layers that take most energy"
+        if len(ordered) > at_most:
+            title += f", {at_most} of {len(ordered)}"
+        return Table(header, rows, title, numbers=(1, 2, 3, 4))
+
+    def remarks(self) -> tuple[Lines, ...]:
+        """Return lists of text: boundary and coverage, notes, constants, sources."""
         coverage = [f"device scope: {self.boundary}", f"covers: {', '.join(self.covers) or '-'}"]
         coverage += [f"not covered: {each.stage}: {each.reason}" for each in self.not_covered]
         constants = [
             f"{each.name}: alone moves energy above idle from "
-            f"{format_quantity(_point(each.energy_active_low_j), 'J').split(' (')[0]} to "
-            f"{format_quantity(_point(each.energy_active_high_j), 'J').split(' (')[0]} "
+            f"{format_number(each.energy_active_low_j, 'J')} to "
+            f"{format_number(each.energy_active_high_j, 'J')} "
             f"({each.constant.basis}; {each.constant.source}, {each.constant.locator})"
             for each in self.dominant
         ]
         sections = [
-            ("Coverage", coverage),
-            ("Notes", list(self.notes)),
-            ("Constants that dominate the interval", constants),
-            (f"Sources ({', '.join(self.basis)})", list(self.sources)),
+            Lines("Coverage", tuple(coverage)),
+            Lines("Notes", self.notes),
+            Lines("Constants that dominate the interval", tuple(constants)),
+            Lines(f"Sources ({', '.join(self.basis)})", self.sources),
         ]
-        return [(title, lines) for title, lines in sections if lines]
+        return tuple(section for section in sections if section.lines)
 
 
-def _point(value: float) -> Interval:
-    return Interval(value, value, value)
+def _by_layer(rows: tuple[Row, ...]) -> dict[tuple[str, str], float]:
+    """Nominal amounts of layers, summed over terms."""
+    amounts: dict[tuple[str, str], float] = {}
+    for row in rows:
+        if row.stage in STAGES:
+            key = row.stage, row.layer
+            amounts[key] = amounts.get(key, 0.0) + row.amount.value
+    return amounts
+
+
+def _share(value: float, total: float) -> str:
+    if not total:
+        return "-"
+    share = f"{value / total:.0%}"
+    return "<1%" if share == "0%" and value else share
 
 
 def _milli(quantity: Interval | None) -> dict[str, float] | None:
     return None if quantity is None else quantity.scaled(1e3)
-
-
-def _markdown_table(table: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(row)} |" for row in table]
-    return [lines[0], f"|{'---|' * len(table[0])}", *lines[1:]]
-
-
-def _html_table(table: Sequence[Sequence[str]]) -> str:
-    rows = []
-    for index, row in enumerate(table):
-        tag = "td" if index else "th"
-        rows.append("".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row))
-    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"

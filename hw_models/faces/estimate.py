@@ -1,0 +1,123 @@
+"""``python -m hw_models estimate``: one workload on one or more devices."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from hw_models.estimate import estimate
+from hw_models.faces import pictures
+from hw_models.faces.options import add_run_options, add_workload_options, workload_of
+from hw_models.faces.output import add_output_options, deliver
+from hw_models.loader import load_device
+from hw_models.page import Page, Part, Section, Table
+from hw_models.report import EnergyReport, Row
+from hw_models.units import format_quantity
+from hw_models.workload import Workload
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "estimate",
+        help="estimate a workload on devices",
+        epilog="example: python -m hw_models estimate run.json --device loihi2+jetson-orin-nano",
+    )
+    add_workload_options(parser)
+    parser.add_argument(
+        "--device", action="append", required=True, help="name or TOML file; repeatable"
+    )
+    add_run_options(parser)
+    parser.add_argument(
+        "--latency-ms", type=float, metavar="MS", help="a measured latency; energies follow it"
+    )
+    add_output_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Return the text to print."""
+    names = dict.fromkeys(arguments.device)
+    for name in names:
+        load_device(name)  # an unknown device is said before a bad workload
+    workload = workload_of(arguments)
+    options = {
+        "rate_hz": arguments.rate,
+        "deploy_as": arguments.deploy_precision,
+        "latency_s": None if arguments.latency_ms is None else arguments.latency_ms * 1e-3,
+    }
+    draws = {"samples": arguments.samples, "seed": arguments.seed}
+    reports = [estimate(workload, name, **options, **draws) for name in names]
+    parts = [_part(workload, report, options) for report in reports]
+    if len(reports) > 1:
+        parts.insert(0, _overview(workload, reports))
+    else:
+        parts[0] = Part(parts[0].title, (*pictures.stages(reports), *parts[0].sections))
+    page = Page(f"What {workload.name} costs", tuple(parts))
+    return deliver(page, record_of(workload, reports), arguments)
+
+
+def record_of(workload: Workload, reports: Sequence[EnergyReport]) -> dict[str, Any]:
+    """Return what ``--json`` prints: energies in mJ, powers in mW, times in ms."""
+    return {
+        "workload": workload.name,
+        "workload_hash": workload.hash(),
+        "inferences": workload.inferences,
+        "devices": {report.device: _detailed(report) for report in reports},
+    }
+
+
+def _detailed(report: EnergyReport) -> dict[str, Any]:
+    def rows(of: Sequence[Row], name: str) -> list[dict[str, Any]]:
+        return [
+            {"stage": r.stage, "layer": r.layer, "term": r.term, name: r.amount.scaled(1e3)}
+            for r in of
+        ]
+
+    return {
+        **report.to_dict(),
+        "rate_hz": report.rate_hz,
+        "deploy_as": report.deploy_as,
+        "idle_mw": None if report.idle_w is None else report.idle_w.scaled(1e3),
+        "by_stage_mj": {stage: cost.scaled(1e3) for stage, cost in report.by_stage.items()},
+        "rows": rows(report.rows, "energy_mj"),
+        "times": rows(report.times, "time_ms"),
+        "samples": report.samples,
+        "seed": report.seed,
+    }
+
+
+def _overview(workload: Workload, reports: Sequence[EnergyReport]) -> Part:
+    """All devices in one table, whole pipelines first; front ends are marked."""
+    words = {True: "yes", False: "no", None: "-"}
+    rows = tuple(
+        (
+            f"{report.device} (front end only)" if report.front_end_only else report.device,
+            format_quantity(report.energy_active_j, "J"),
+            format_quantity(report.energy_j, "J"),
+            format_quantity(report.power_w, "W"),
+            format_quantity(report.latency_s, "s"),
+            words[report.realtime],
+            words[report.fits],
+        )
+        for report in sorted(reports, key=lambda report: report.front_end_only)
+    )
+    header = ("device", "above idle", "with idle", "power", "latency", "keeps up", "fits")
+    title = f"{workload.name} at {reports[0].rate_hz:g} Hz, per inference, 5-95%"
+    return Part(title, (Table(header, rows), *pictures.stages(reports)))
+
+
+def _part(workload: Workload, report: EnergyReport, options: dict[str, Any]) -> Part:
+    """The report with its pictures and every row."""
+    part = report.part()
+    extra: list[Section] = [
+        *pictures.tornado(workload, report, options),
+        *pictures.roofline(workload, report, options),
+    ]
+    for title, rows, unit in (("Energy", report.rows, "J"), ("Time", report.times, "s")):
+        if rows:
+            texts = tuple((r.stage, r.layer, r.term, format_quantity(r.amount, unit)) for r in rows)
+            header = ("stage", "layer", "term", f"{title.lower()} per inference")
+            extra.append(Table(header, texts, f"{title}, row by row", (3,), folded=True))
+    return Part(part.title, (*part.sections, *extra))

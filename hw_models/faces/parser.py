@@ -1,0 +1,19 @@
+"""The parser of ``python -m hw_models``: one command per face."""
+
+from __future__ import annotations
+
+import argparse
+
+from hw_models.faces import compare, devices, estimate
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; each command sets ``run``, which returns the text to print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hw_models",
+        description="Energy, latency and power from operation counts and cited constants.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for face in (devices, estimate, compare):
+        face.add_parser(commands)
+    return parser
