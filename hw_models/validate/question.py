@@ -147,7 +147,7 @@ def network_of(row: EdgeRow, known: Facts, precision: Precision) -> Network | Re
     """Return the workload of one query.
 
     A language model needs no count of MACs: a decoded token takes one per parameter, a prefill one
-    per parameter and token.
+    per parameter and token. Other text networks (an encoder) are a pass of the MACs given.
     """
     if row.op_class == "llm":
         return _language_model(row, known, precision)
@@ -197,8 +197,10 @@ def _language_model(row: EdgeRow, known: Facts, precision: Precision) -> Network
         macs, kind = params, "decode"
     elif tokens is not None:
         macs, kind = float(tokens) * (params + (cache if npu else 0)), "llm"
+    elif row.gmacs is not None and "per" not in known:
+        macs, kind = row.gmacs * 1e9, "llm"
     else:
-        return Refusal("the workload's name says neither decode nor how many tokens of prefill")
+        return Refusal("the workload is neither decode nor a pass of known tokens or gmacs")
     workload = Workload.from_totals(
         round(macs),
         round(n_bytes / WEIGHT_BYTES[precision]),

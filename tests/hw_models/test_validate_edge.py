@@ -246,7 +246,7 @@ def test_an_energy_interval_end_to_end_holds_the_doubt_about_time(
         ({"latency_ms": None}, "neither latency nor energy was measured"),
         (
             {"op_class": "llm", "workload": "LM (per token)"},
-            "neither decode nor how many tokens of prefill",
+            "neither decode nor a pass of known tokens or gmacs",
         ),
         (
             {"workload": "Net Offline", "throughput_per_s": 9.0, "notes": "GPU + 2 DLA together"},
