@@ -76,8 +76,9 @@ class KindConstants:
         Share of the mode's ``mac_per_s`` that this kind achieves.
     byte_efficiency
         Share of the mode's ``byte_per_s``; 1 where absent.
-    launch_share, element_share
-        Factors on the mode's ``launch_s`` and ``element_per_s``; 1 where absent.
+    launch_share, element_share, active_share
+        Factors on the mode's ``launch_s``, ``element_per_s``, and on its powers above idle, which
+        a fit per byte or MAC may already contain; 1 where absent.
     graph_layers
         Launches of a whole network of this kind, where its graph layers fuse so much that
         counting them misleads; instead of the counted launches.
@@ -93,6 +94,7 @@ class KindConstants:
     byte_efficiency: ByPrecision | None = None
     launch_share: ByPrecision | None = None
     element_share: ByPrecision | None = None
+    active_share: ByPrecision | None = None
     graph_layers: Sourced | None = None
     mac_exponent: Sourced | None = None
     combine: Combine = "hypot"

@@ -8,7 +8,7 @@ Per inference and layer of kind k, with MACs m, elements e, bytes moved b and la
                                                  "network", where layers overlap (Hexagon)
     t       = f a^u [ c + n l + busy ]
     E       = s g a^u [ m e_mac + e e_element + b e_byte ]
-              + P_overhead (share of t in c + n l) + P_active (share of t in busy)
+              + h (P_overhead (share of t in c + n l) + P_active (share of t in busy))
 
 A layer that stands for a whole network (kinds ``cnn`` to ``decode``) is a graph of its own: it has
 its own c, f_k and l_k, its compute and memory times add up, combine as a root of squares or
@@ -18,9 +18,10 @@ count with an exponent.
 R is the dense peak of the power mode at the deployed precision, eta the share of it that a kind of
 layer reaches, B the bandwidth and beta the share of it, V the rate of scalar elements, l the time
 of a launch (or of a graph layer), c the fixed time of a graph, f the doubt about the time as a
-whole, g about the energy, s the energy scale of the mode, and a the doubt for each of the u counts
-that are assumed. Layer by layer it is the roofline (Williams, Waterman, Patterson 2009); constants
-and forms for whole networks are fitted to published runs. Sources are in the catalog.
+whole, g about the energy, s the energy scale of the mode, h the share of the powers that the
+other energies of a kind do not contain already, and a the doubt for each of the u counts that are
+assumed. Layer by layer it is the roofline (Williams, Waterman, Patterson 2009); constants and forms
+for whole networks are fitted to published runs. Sources are in the catalog.
 
 A spiking layer has no MACs. It is costed as a kernel that reads and writes the state of each
 updated neuron and adds each synop at a scattered address: elements = updates + synops,
@@ -219,11 +220,14 @@ def accelerator_cost(
     for name in ("energy_factor", "energy_scale"):
         doubt = doubt * c[name] if name in c else doubt
     arithmetic = table.macs * of("mac_j", "mac_j") + work.elements * of("element_j", "element_j")
-    starts = {term: c["overhead_w"] * amount for term, amount in times.items() if term != "work"}
+    share = of("active_share", 1.0)
+    starts = {
+        term: c["overhead_w"] * share * amount for term, amount in times.items() if term != "work"
+    }
     energies = {
         "arithmetic": doubt * arithmetic,
         "memory traffic": doubt * work.n_bytes * of("byte_j", "byte_j"),
-        "active power": c["active_w"] * times["work"],
+        "active power": c["active_w"] * share * times["work"],
         **starts,
     }
     shared_energies = {term: c["overhead_w"] * amount for term, amount in shared.items()}
