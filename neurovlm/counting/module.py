@@ -17,10 +17,10 @@ from neurovlm.counting.ledger import Operators
 from neurovlm.counting.operators import (
     BATCH_NORMS,
     Work,
-    aten,
     first_tensor,
     is_product,
     is_weight_in,
+    operator_name,
     storage_of,
     tensors_in,
     work_of,
@@ -186,7 +186,7 @@ class _Tally:
             self.convolved = None
             return
         work = work_of(func, args, out, self.is_weight)
-        if func.overloadpacket is aten.convolution:
+        if operator_name(func) == "convolution":
             self.convolved = out
         if is_product(func):
             self.written += first_tensor(out).numel()
@@ -217,7 +217,7 @@ class _Tally:
         return (f"{self.folded} batch norms folded into the convolutions before them",)
 
     def _folds(self, func: Any, args: tuple[Any, ...]) -> bool:
-        if func.overloadpacket.__name__ not in BATCH_NORMS or self.convolved is None:
+        if operator_name(func) not in BATCH_NORMS or self.convolved is None:
             return False
         uses_batch = any(flag is True for flag in args[5:6])  # its own statistics, not stored ones
         return not uses_batch and storage_of(args[0]) == storage_of(self.convolved)

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from hw_models import OpKind
 
-aten = torch.ops.aten
 Arguments: TypeAlias = tuple[Any, ...]
 
 
@@ -54,10 +53,9 @@ def macs_of(func: Any, args: Arguments, out: Any) -> int | None:
     LookupError
         The operator looks like a product, by its name, and has no formula.
     """
-    packet = func.overloadpacket
-    if packet in FORMULAS:
-        return FORMULAS[packet](args, out)
-    name = packet.__name__
+    name = operator_name(func)
+    if name in FORMULAS:
+        return FORMULAS[name](args, out)
     if _PRODUCT.search(name) and name not in _VISITS | _RESIZES:
         raise LookupError(str(func))
     return None
@@ -76,15 +74,21 @@ def work_of(func: Any, args: Arguments, out: Any, is_weight: Callable[[Tensor], 
         return _move(func, args, out, is_weight)
     operands, result = list(tensors_in(args)), first_tensor(out)
     weights = [operand for operand in operands if is_weight(operand)]
-    kind = _product_kind(func.overloadpacket, args, weighted=bool(weights))
-    elements = _INNER.get(func.overloadpacket, lambda _args, _out: 0)(args, out)
+    name = operator_name(func)
+    kind = _product_kind(name, args, weighted=bool(weights))
+    elements = _INNER[name](args, out) if name in _INNER else 0
     n_weight = sum(map(_bytes, weights))
     return Work(kind, macs, elements, n_weight, _all_bytes(operands) - n_weight, _bytes(result))
 
 
 def is_product(func: Any) -> bool:
     """Whether the operator has MACs."""
-    return func.overloadpacket in FORMULAS
+    return operator_name(func) in FORMULAS
+
+
+def operator_name(func: Any) -> str:
+    """Name of an operator of torch itself; others keep their library's name in front."""
+    return str(func.overloadpacket.__name__) if func.namespace == "aten" else str(func)
 
 
 def tensors_in(values: Any) -> Iterator[Tensor]:
@@ -101,8 +105,8 @@ def first_tensor(out: Any) -> Tensor:
     return next(tensors_in(out))
 
 
-def _product_kind(packet: Any, args: Arguments, *, weighted: bool) -> OpKind:
-    if packet is aten.convolution:
+def _product_kind(name: str, args: Arguments, *, weighted: bool) -> OpKind:
+    if name == "convolution":
         groups, channels = args[8], args[0].shape[1]
         return OpKind.DEPTHWISE if groups == channels > 1 else OpKind.CONV
     return OpKind.GEMM if weighted else OpKind.ATTENTION
@@ -110,7 +114,7 @@ def _product_kind(packet: Any, args: Arguments, *, weighted: bool) -> OpKind:
 
 def _move(func: Any, args: Arguments, out: Any, is_weight: Callable[[Tensor], bool]) -> Work:
     """Count an operator without MACs."""
-    name = func.overloadpacket.__name__
+    name = operator_name(func)
     if _is_view(func) or name in _FREE:
         return Work(OpKind.ELEMENTWISE)
     operands = list(tensors_in(args))
@@ -205,24 +209,23 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-FORMULAS: dict[Any, Callable[[Arguments, Any], int]] = {
-    aten.mm: _mm,
-    aten.bmm: _mm,
-    aten.mv: lambda args, out: prod(args[0].shape),
-    aten.dot: lambda args, out: prod(args[0].shape),
-    aten.addmm: _addmm,
-    aten.addmv: lambda args, out: prod(args[1].shape),
-    aten.baddbmm: _addmm,
-    aten.convolution: _convolution,
-    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    aten._scaled_dot_product_efficient_attention: _attention,
-    aten._scaled_dot_product_flash_attention: _attention,
-    aten._scaled_dot_product_cudnn_attention: _attention,
-    aten.mkldnn_rnn_layer: _recurrent,
-    aten._cudnn_rnn: _recurrent,
+FORMULAS: dict[str, Callable[[Arguments, Any], int]] = {
+    "mv": lambda args, out: prod(args[0].shape),
+    "dot": lambda args, out: prod(args[0].shape),
+    "vdot": lambda args, out: prod(args[0].shape),
+    "addmv": lambda args, out: prod(args[1].shape),
+    "convolution": _convolution,
 }
-_FUSED_ATTENTION = [packet for packet, formula in FORMULAS.items() if formula is _attention]
-_FUSED_RECURRENT = [packet for packet, formula in FORMULAS.items() if formula is _recurrent]
+FORMULAS |= dict.fromkeys(_names("mm bmm _int_mm _scaled_mm _grouped_mm"), _mm)
+FORMULAS |= dict.fromkeys(_names("addmm addmm_ baddbmm baddbmm_ _addmm_activation"), _addmm)
+_FUSED_ATTENTION = _names(
+    "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_efficient_attention "
+    "_scaled_dot_product_flash_attention _scaled_dot_product_cudnn_attention "
+    "_scaled_dot_product_fused_attention_overrideable"
+)
+_FUSED_RECURRENT = _names("mkldnn_rnn_layer _cudnn_rnn")
+FORMULAS |= dict.fromkeys(_FUSED_ATTENTION, _attention)
+FORMULAS |= dict.fromkeys(_FUSED_RECURRENT, _recurrent)
 _INNER = dict.fromkeys(_FUSED_ATTENTION, _softmax_inside) | dict.fromkeys(
     _FUSED_RECURRENT, _gates_inside
 )
@@ -246,6 +249,7 @@ _LOOKUPS = {
     "embedding": OpKind.EMBEDDING,
     "index": OpKind.GATHER,
     "index_select": OpKind.GATHER,
+    "_unsafe_index": OpKind.GATHER,
     "gather": OpKind.GATHER,
     "take": OpKind.GATHER,
     "masked_select": OpKind.GATHER,
@@ -264,20 +268,24 @@ _RESIZES = _names(
 )
 _REDUCTIONS = _names(
     "sum mean amax amin max min aminmax argmax argmin var std var_mean std_mean norm "
-    "linalg_vector_norm prod any all logsumexp nansum median count_nonzero topk sort "
+    "linalg_vector_norm prod any all logsumexp nansum median nanmedian count_nonzero topk sort "
+    "kthvalue mode nonzero bincount histc _unique2 unique_dim unique_consecutive multinomial "
     "max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d "
     "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d"
 )
 # visit every scalar of their result once
 _VISITS = BATCH_NORMS | _names(
     "native_layer_norm native_group_norm _fused_rms_norm _softmax _log_softmax _safe_softmax "
-    "glu prelu _prelu_kernel rrelu_with_noise native_dropout bernoulli bernoulli_ "
-    "_thnn_fused_lstm_cell _thnn_fused_gru_cell "
+    "_masked_softmax glu prelu _prelu_kernel rrelu_with_noise hardswish hardswish_ gelu_ mish_ "
+    "threshold_ log_sigmoid_forward abs_ eq_ ne_ lt_ le_ gt_ ge_ floor_divide floor_divide_ "
+    "bucketize searchsorted isin complex polar native_dropout bernoulli bernoulli_ "
+    "_weight_norm_interface _thnn_fused_lstm_cell _thnn_fused_gru_cell "
     "cat stack clone copy copy_ _to_copy constant_pad_nd reflection_pad1d reflection_pad2d "
     "reflection_pad3d replication_pad1d replication_pad2d replication_pad3d roll flip repeat "
     "pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle im2col col2im "
-    "tril triu tril_ triu_ diag_embed cumsum cumprod one_hot masked_fill masked_fill_ where "
+    "tril triu tril_ triu_ diag_embed block_diag rot90 cumsum cumsum_ cumprod _cummax_helper "
+    "_cummin_helper affine_grid_generator one_hot masked_fill masked_fill_ where "
     "slice_scatter select_scatter zeros ones full zeros_like ones_like full_like new_zeros "
     "new_ones new_full fill fill_ zero_ arange linspace eye scalar_tensor rand randn rand_like "
-    "randn_like normal_ uniform_ tril_indices triu_indices"
+    "randn_like randint randperm normal normal_ uniform_ exponential_ tril_indices triu_indices"
 )
