@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
 from neurovlm.core.errors import NeurovlmError
-from neurovlm.counting.operators import is_product, macs_of
+from neurovlm.counting.operators import UnknownOperatorError, is_product, macs_of
 
 Report: TypeAlias = Callable[[str, Any, tuple[Any, ...], Any], None]
 """Takes the module's name, the operator, its arguments and its result."""
@@ -63,10 +63,11 @@ class Operators:
         where = self._running[-1] if self._running else ""
         try:
             self._report(where, func, args, out)
-        except LookupError as unknown:
+        except UnknownOperatorError as unknown:
+            root = type(self._model).__name__ if self._running else "outside modules"
             raise UncountedOperatorError(
-                f"ledger: no formula for {unknown.args[0]} in module "
-                f"{where or 'outside modules'!r}; add one before its cost is reported"
+                f"ledger: no formula for {unknown} in module {where or root!r}; "
+                "add one before its cost is reported"
             ) from None
 
 
@@ -126,8 +127,5 @@ class _Dispatch(TorchDispatchMode):
             if out is not NotImplemented:
                 return out
         out = func(*args, **kwargs)
-        self._report(func, args, out)
+        self._report(func, (*args, *kwargs.values()), out)
         return out
-
-
-__all__ = ["Ledger", "Operators", "UncountedOperatorError"]

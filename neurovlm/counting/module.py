@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -291,11 +292,15 @@ def _storages(module: nn.Module) -> frozenset[int]:
 
 
 def _precision(module: nn.Module, inputs: Inputs) -> str:
-    """Name of the widest floating dtype of the parameters, or of the inputs if it has none."""
-    for tensors in (module.parameters(), tensors_in(_arguments(inputs))):
-        found = {tensor.dtype for tensor in tensors if tensor.dtype in _RAN_AS}
-        if found:
-            return _RAN_AS[max(found, key=lambda dtype: dtype.itemsize)]
+    """Name of the floating dtype of most parameters, or of most inputs if there are none."""
+    args, kwargs = _arguments(inputs)
+    for tensors in (module.parameters(), tensors_in([*args, *kwargs.values()])):
+        scalars: Counter[str] = Counter()
+        for tensor in tensors:
+            if tensor.dtype in _RAN_AS:
+                scalars[_RAN_AS[tensor.dtype]] += tensor.numel()
+        if scalars:
+            return scalars.most_common(1)[0][0]
     return "fp32"
 
 

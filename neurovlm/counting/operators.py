@@ -23,6 +23,10 @@ from hw_models import OpKind
 Arguments: TypeAlias = tuple[Any, ...]
 
 
+class UnknownOperatorError(Exception):
+    """No rule names the operator; its text is the operator's name."""
+
+
 @dataclass(frozen=True)
 class Work:
     """One call of an operator; bytes at the dtypes it ran in, weights apart from activations."""
@@ -50,14 +54,14 @@ def macs_of(func: Any, args: Arguments, out: Any) -> int | None:
 
     Raises
     ------
-    LookupError
+    UnknownOperatorError
         The operator looks like a product, by its name, and has no formula.
     """
     name = operator_name(func)
     if name in FORMULAS:
         return FORMULAS[name](args, out)
     if _PRODUCT.search(name) and name not in _VISITS | _RESIZES:
-        raise LookupError(str(func))
+        raise UnknownOperatorError(str(func))
     return None
 
 
@@ -66,7 +70,7 @@ def work_of(func: Any, args: Arguments, out: Any, is_weight: Callable[[Tensor], 
 
     Raises
     ------
-    LookupError
+    UnknownOperatorError
         No rule names the operator.
     """
     macs = macs_of(func, args, out)
@@ -118,7 +122,9 @@ def _move(func: Any, args: Arguments, out: Any, is_weight: Callable[[Tensor], bo
     if _is_view(func) or name in _FREE:
         return Work(OpKind.ELEMENTWISE)
     operands = list(tensors_in(args))
-    result = first_tensor(out)
+    result = next(tensors_in(out), None)
+    if result is None:
+        raise UnknownOperatorError(str(func))
     if name in _LOOKUPS:  # reads the rows it returns, not the table
         indices = _all_bytes([t for t in operands if not t.is_floating_point()][-1:])
         read = _bytes(result) + indices
@@ -134,7 +140,7 @@ def _move(func: Any, args: Arguments, out: Any, is_weight: Callable[[Tensor], bo
     elif torch.Tag.pointwise in func.tags or name in _VISITS:
         elements = result.numel()
     else:
-        raise LookupError(str(func))
+        raise UnknownOperatorError(str(func))
     return Work(OpKind.ELEMENTWISE, 0, elements, n_weight, read, _bytes(result))
 
 

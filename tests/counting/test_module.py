@@ -198,6 +198,13 @@ def test_precision_is_that_of_the_parameters() -> None:
         assert 2 * getattr(half.total(), name) == getattr(full.total(), name)
 
 
+def test_a_few_parameters_of_another_precision_do_not_decide() -> None:
+    mixed = nn.Sequential(nn.Linear(8, 8).half(), nn.Linear(1, 1))
+    mixed.forward = lambda x: mixed[0](x)  # type: ignore[method-assign]
+    (layer,) = count_module(mixed, torch.rand(1, 8).half(), name="mixed").layers
+    assert layer.ran_as == "fp16"
+
+
 def test_the_module_is_left_as_it_was() -> None:
     model = plain().train()
     model[1].eval()
@@ -229,6 +236,16 @@ def test_an_unknown_operator_is_an_error_that_names_it_and_its_module() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.ModuleDict({"spectrum": Strange()})["spectrum"])
     with pytest.raises(UncountedOperatorError, match=r"aten\._fft_r2c\.default in module '1'"):
         count_module(model, torch.rand(2, 4), name="strange")
+
+
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if torch.equal(x, x + 1) else x + 2
+
+
+def test_an_operator_without_a_tensor_is_refused_like_any_unknown() -> None:
+    with pytest.raises(UncountedOperatorError, match=r"aten\.equal\.default in module 'Branching'"):
+        count_module(Branching(), IMAGE, name="branching")
 
 
 def test_an_unknown_class_is_refused() -> None:

@@ -98,6 +98,15 @@ def test_fused_attention_counts_scores_and_softmax() -> None:
     assert work == Work(OpKind.ATTENTION, sites * 16, sites, 0, read, 80 * F32)
 
 
+def test_a_mask_is_read_too() -> None:
+    q, mask = torch.rand(1, 2, 5, 8), torch.zeros(5, 5)
+    call = functional.scaled_dot_product_attention
+    plain, masked = (
+        counted(lambda m=m: call(q, q, q, attn_mask=m))[-1].read_bytes for m in (None, mask)
+    )
+    assert masked == plain + 25 * F32
+
+
 def test_weights_are_told_from_activations_through_views() -> None:
     weight, bias = torch.rand(7, 5), torch.rand(7)
     (work,) = counted(lambda: functional.linear(ROWS, weight, bias), (weight, bias))
