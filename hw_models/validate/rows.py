@@ -125,10 +125,10 @@ _OURS = ("line", "ranges")
 EDGE_COLUMNS = tuple(each.name for each in fields(EdgeRow) if each.name not in _OURS)
 LOIHI_COLUMNS = tuple(each.name for each in fields(LoihiRow) if each.name not in _OURS)
 _WHOLE = ("batch", "n_layers")
-_COUNTS = ("params_m", "gmacs", "n_layers", "act_melems", "neurons", "synapses_or_params",
-           "synops_per_inf", "static_mw", "dynamic_mw")  # fmt: skip
-_POSITIVE = ("batch", "latency_ms", "power_mw", "energy_mj_per_inf", "throughput_per_s",
-             "timesteps", "total_mw")  # fmt: skip
+_POSITIVE = ("params_m", "gmacs", "batch", "latency_ms", "power_mw", "energy_mj_per_inf",
+             "throughput_per_s", "n_layers", "act_melems", "neurons", "timesteps",
+             "total_mw")  # fmt: skip
+_OTHERS = ("synapses_or_params", "synops_per_inf", "static_mw", "dynamic_mw")  # may be 0
 _NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?[kM]?"
 _RANGE = re.compile(rf"({_NUMBER})\s*(?:-|->|to)\s*({_NUMBER})(?:\s*\(.*\))?$")
 
@@ -230,7 +230,7 @@ def _row(
     ranges: dict[str, tuple[float, float]] = {}
     for name in columns:
         cell = cells[name].strip()
-        if name not in (*_WHOLE, *_COUNTS, *_POSITIVE):
+        if name not in (*_POSITIVE, *_OTHERS):
             values[name] = cell
         elif not cell or role == "exclude":
             values[name] = None

@@ -11,8 +11,6 @@ from hw_models.validate.outcome import Outcome, Prediction, Refusal
 from hw_models.validate.score import COVERAGE, Score, Scored, Target, predictions, score, scores_by
 from hw_models.validate.targets import TARGETS
 
-SCHEMA_VERSION = 1
-
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -55,15 +53,16 @@ class Summary:
     @property
     def refused(self) -> list[tuple[str, int]]:
         """Reasons why rows are not predicted, with the number of rows, most frequent first."""
-        reasons = Counter(
-            each.result.reason for each in self.outcomes if isinstance(each.result, Refusal)
-        )
-        return reasons.most_common()
+        pairs = {
+            (each.row.id, each.result.reason): None
+            for each in self.outcomes
+            if isinstance(each.result, Refusal)
+        }
+        return Counter(reason for _, reason in pairs).most_common()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return {
-            "schema_version": SCHEMA_VERSION,
             "files": list(self.files),
             "targets": [
                 {

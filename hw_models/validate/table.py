@@ -1,98 +1,66 @@
-"""A summary as text: rich tables for a terminal, Markdown for a file."""
+"""A summary as a page: targets with verdicts, scores by group, rows that have none."""
 
 from __future__ import annotations
 
-import io
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from hw_models.page import Lines, Page, Part, Picture, Table
+from hw_models.validate.outcome import Refusal
 from hw_models.validate.score import COVERAGE, Score
 from hw_models.validate.summary import Summary
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _FIGURES = ("rows", "networks", "ratio", "mean", "median", "worst", "inside", "width", "score")
+_NUMBERS = tuple(range(1, 1 + len(_FIGURES)))
 _LEGEND = (
     "ratio: geometric mean of predicted / measured; mean, median: of |ratio - 1|; worst: largest "
-    "factor; inside: share of measurements in the 90% interval; width: median of its upper / lower "
-    "end; score: mean interval score (natural logarithm, 90%). Rows that repeat a measurement are "
-    "averaged first."
+    "factor between the two",
+    "inside: share of measurements in the 90% interval; width: median of its upper / lower end; "
+    "score: mean interval score (natural logarithm, 90%; less is better)",
+    "rows that repeat a measurement are averaged first; fewer than three networks are indicative",
 )
 
 
-def to_markdown(summary: Summary) -> str:
-    """Return targets, scores by device and the rows left out, as Markdown."""
-    lines = _markdown(_target_header(), _target_rows(summary, calibrated=False))
-    lines += ["", _LEGEND, "", _overall(summary), ""]
-    lines += _markdown(_header("by device"), map(_row, summary.by["device"]))
-    reasons = ([f"{reason}", str(count)] for reason, count in summary.refused)
-    lines += ["", *_markdown(["not predicted, because", "rows"], reasons)]
-    return "\n".join(lines)
+def page_of(summary: Summary, *, short: bool = False) -> Page:
+    """Return what the faces show; only targets and their verdicts if ``short``."""
+    targets = Table(
+        header=("group", *_FIGURES, "at most", "verdict"),
+        rows=tuple(_target_rows(summary)),
+        numbers=_NUMBERS,
+    )
+    remarks = Lines("How to read it", (*_remarks(summary), *_LEGEND))
+    first = Part(
+        "Predicted against published measurements", (targets, remarks, *_pictures(summary))
+    )
+    if short:
+        return Page("Validation", (first,))
+    groups = tuple(
+        Table((f"by {name}", *_FIGURES), tuple(map(_row, scores)), numbers=_NUMBERS)
+        for name, scores in summary.by.items()
+        if scores
+    )
+    reasons = tuple((reason, str(count)) for reason, count in summary.refused)
+    parts = (
+        first,
+        Part("Check rows by group", groups),
+        Part("Not predicted", (Table(("because", "rows"), reasons, numbers=(1,)),)),
+    )
+    return Page("Validation", tuple(part for part in parts if part.sections))
 
 
-def to_terminal(summary: Summary, *, colour: bool) -> str:
-    """Return all tables as rich would print them."""
-    from rich.console import Console
-    from rich.table import Table
-
-    stream = io.StringIO()
-    width = max(shutil.get_terminal_size().columns, 120)
-    console = Console(file=stream, force_terminal=colour, no_color=not colour, width=width)
-
-    def show(header: Sequence[str], rows: Iterator[list[str]] | Sequence[list[str]]) -> None:
-        table = Table(header_style="bold")
-        for name in header:
-            number = name in _FIGURES
-            table.add_column(name, justify="right" if number else "left", no_wrap=number)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-
-    show(_target_header(), _target_rows(summary, calibrated=True))
-    for name, scores in summary.by.items():
-        if scores:
-            show(_header(f"by {name}"), [_row(each) for each in scores])
-    show(["not predicted, because", "rows"], [[text, str(n)] for text, n in summary.refused])
-    console.print(f"{_overall(summary)}\n{_LEGEND}", highlight=False, markup=False)
-    return stream.getvalue().rstrip()
-
-
-def _overall(summary: Summary) -> str:
-    low, high = COVERAGE
-    found = summary.overall
-    said = "no check rows" if found is None else f"{found.inside:.0%} of {found.rows} check rows"
-    text = f"Inside the 90% interval: {said} (target {low:.0%} to {high:.0%}): {summary.coverage}."
-    if summary.checked_only:
-        text += (
-            f" {len(summary.checked_only)} calibrate rows count as checks: their network is "
-            "checked on their device, so they set no constant."
-        )
-    fitted = {each.row.id for each in summary.outcomes if each.role == "fitted"}
-    if fitted:
-        text += (
-            f" {len(fitted)} check rows are not scored: their network set constants of their "
-            "device."
-        )
-    return text
-
-
-def _header(title: str) -> list[str]:
-    return [title, *_FIGURES]
-
-
-def _target_header() -> list[str]:
-    return [*_header("group"), "at most", "verdict"]
-
-
-def _target_rows(summary: Summary, *, calibrated: bool) -> Iterator[list[str]]:
+def _target_rows(summary: Summary) -> Iterator[tuple[str, ...]]:
     for each in summary.targets:
-        empty = ["-"] * len(_FIGURES)
-        cells = _row(each.found)[1:] if each.found else empty
-        yield [each.target.name, *cells, each.target.limits(), each.verdict]
-        if each.calibrated and (calibrated or each.found is None):
-            yield ["  calibrate (not a check)", *_row(each.calibrated)[1:], "", ""]
+        cells = _row(each.found)[1:] if each.found else ("-",) * len(_FIGURES)
+        yield (each.target.name, *cells, each.target.limits(), each.verdict)
+        if each.found is None and each.calibrated:
+            yield ("  calibrate (not a check)", *_row(each.calibrated)[1:], "", "")
 
 
-def _row(score: Score) -> list[str]:
-    return [
+def _row(score: Score) -> tuple[str, ...]:
+    return (
         score.name,
         str(score.rows),
         str(score.networks),
@@ -103,9 +71,42 @@ def _row(score: Score) -> list[str]:
         f"{score.inside:.0%}",
         f"{score.width:.2f}",
         f"{score.interval_score:.2f}",
-    ]
+    )
 
 
-def _markdown(header: Sequence[str], rows: Iterator[list[str]] | Sequence[list[str]]) -> list[str]:
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
+def _remarks(summary: Summary) -> Iterator[str]:
+    low, high = COVERAGE
+    found = summary.overall
+    said = "no check rows" if found is None else f"{found.inside:.0%} of {found.rows} check rows"
+    yield f"inside the 90% interval: {said} (target {low:.0%} to {high:.0%}): {summary.coverage}"
+    if summary.checked_only:
+        yield (
+            f"{len(summary.checked_only)} calibrate rows count as checks: their network is "
+            "checked on their device, so they set no constant"
+        )
+    fitted = {each.row.id for each in summary.outcomes if each.role == "fitted"}
+    if fitted:
+        yield f"{_rows(len(fitted))} not scored: their network set constants of their device"
+    refused = {each.row.id for each in summary.outcomes if isinstance(each.result, Refusal)}
+    yield f"{_rows(len(refused))} not predicted, or not in all that was measured: reasons are listed"
+
+
+def _rows(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count} rows are"
+
+
+def _pictures(summary: Summary) -> tuple[Picture, ...]:
+    def draw_times(ax: Axes | None) -> Axes:
+        from hw_models.plot.validation import plot_validation
+
+        return plot_validation(summary, ax, unit="s")
+
+    def draw_energies(ax: Axes | None) -> Axes:
+        from hw_models.plot.validation import plot_validation
+
+        return plot_validation(summary, ax, unit="J")
+
+    return (
+        Picture("Predicted against measured times, with 90% intervals", draw_times),
+        Picture("Predicted against measured energies, with 90% intervals", draw_energies),
+    )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hw_models.errors import RowsError
+from hw_models.errors import EstimateError, OutputError, RowsError
+from hw_models.plot.validation import plot_validation
 from hw_models.uncertainty import Interval
 from hw_models.validate import command
 from hw_models.validate.outcome import Prediction, Refusal
@@ -93,18 +94,28 @@ def test_json_is_one_object_with_every_row(rows: Path) -> None:
     assert found["by"]["device"][0]["name"] == "latency: jetson-x@15w"
 
 
-def test_text_shows_every_target_and_why_rows_are_missing(
-    rows: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "250")
-    text = run("--rows", str(rows))
+def test_text_shows_every_target_and_why_rows_are_missing(rows: Path) -> None:
+    text = run("--rows", str(rows), "--markdown")
     for target in TARGETS:
         assert target.name in text
     assert "no check rows here" in text
-    assert "calibrate (not a check)" in text
+    assert "calibrate (not a check)" not in text
     assert "nothing was measured" in text
     assert "67% of 3 check rows" in text
-    assert "1 check rows are not scored: their network set constants of their device" in text
+    assert "1 row is not scored: their network set constants of their device" in text
+    assert "by device" in text
+    short = run("--rows", str(rows), "--markdown", "--short")
+    assert "verdict" in short
+    assert "by device" not in short
+
+
+def test_without_checks_calibration_is_shown_as_such(tmp_path: Path) -> None:
+    row = {"id": "a", "role": "calibrate", "workload": "Net", "latency_ms": "10"}
+    text = run("--rows", str(write(tmp_path / "fit.csv", row)), "--markdown")
+    lines = [line for line in text.splitlines() if "calibrate (not a check)" in line]
+    assert len(lines) == 1
+    assert "| 1 | 1 | 1.00 | 0% |" in lines[0]
+    assert "no check rows (target 80% to 97%): no check rows here" in text
 
 
 def test_markdown_tables_are_rectangular(rows: Path) -> None:
@@ -137,6 +148,12 @@ def test_rows_of_chips_go_to_the_chip_model_and_others_are_named(tmp_path: Path)
     ]
 
 
+@pytest.mark.parametrize("options", [("--samples", "1"), ("--seed", "-1")])
+def test_bad_sampling_is_refused_once(rows: Path, options: tuple[str, str]) -> None:
+    with pytest.raises(EstimateError, match="must be at least"):
+        run("--rows", str(rows), *options)
+
+
 def test_a_bad_table_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "bad.csv", {"id": "a", "latency_ms": "-3"})
     with pytest.raises(RowsError, match="line 2: latency_ms: expected a number above 0"):
@@ -147,18 +164,17 @@ def test_a_picture_is_written_and_a_bad_path_refused(rows: Path, tmp_path: Path)
     picture = tmp_path / "picture.png"
     run("--rows", str(rows), "--json", "--plot", str(picture))
     assert picture.read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(RowsError, match="cannot write the picture"):
+    with pytest.raises(OutputError, match="cannot write"):
         run("--rows", str(rows), "--plot", str(tmp_path / "none" / "picture.png"))
 
 
 def test_the_picture_holds_each_scored_prediction(rows: Path) -> None:
-    from matplotlib.figure import Figure
-
-    from hw_models.plot_validation import plot_validation
-
-    ax = plot_validation(command.validate([rows]), Figure().subplots())
+    summary = command.validate([rows])
+    ax = plot_validation(summary, unit="s")
     (bars,) = ax.containers
-    measured, value = bars.lines[0].get_data()
+    measured, value = bars.lines[0].get_data()  # type: ignore[attr-defined]
     assert sorted(measured) == pytest.approx([9, 10, 20])
     assert list(value) == pytest.approx([10] * 3)
     assert ax.get_xscale() == ax.get_yscale() == "log"
+    empty = plot_validation(summary, unit="J")
+    assert [text.get_text() for text in empty.texts] == ["no check rows to draw"]

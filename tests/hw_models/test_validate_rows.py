@@ -92,7 +92,7 @@ def test_an_excluded_row_may_hold_anything(tmp_path: Path) -> None:
         ({"latency_ms": "fast"}, "latency_ms: expected a finite number or an empty cell, got"),
         ({"latency_ms": "nan"}, "latency_ms: expected a finite number or an empty cell, got"),
         ({"latency_ms": "0"}, "latency_ms: expected a number above 0 or an empty cell, got '0'"),
-        ({"gmacs": "-1"}, "gmacs: expected a number of at least 0 or an empty cell, got '-1'"),
+        ({"gmacs": "-1"}, "gmacs: expected a number above 0 or an empty cell, got '-1'"),
         ({"batch": "1.5"}, "batch: expected a whole number or an empty cell, got '1.5'"),
         ({"latency_ms": "6-16"}, "latency_ms: expected a finite number or an empty cell, got"),
         ({"role": "test"}, "role: expected one of calibrate, check, replicate, comparator, "),
@@ -106,6 +106,15 @@ def test_a_bad_cell_is_refused_with_its_place(
     with pytest.raises(RowsError) as caught:
         read_rows(path)
     assert str(caught.value).startswith(f"{path}: line 3: {message}")
+
+
+def test_counts_of_a_chip_may_be_zero_but_not_negative(tmp_path: Path) -> None:
+    (row,) = read_rows(table(tmp_path / "t.csv", LOIHI | {"static_mw": "0"}))
+    assert isinstance(row, LoihiRow)
+    assert row.static_mw == 0
+    path = table(tmp_path / "t.csv", LOIHI | {"dynamic_mw": "-6.1"})
+    with pytest.raises(RowsError, match="dynamic_mw: expected a number of at least 0 or an empty"):
+        read_rows(path)
 
 
 def test_an_id_stands_once(tmp_path: Path) -> None:

@@ -206,7 +206,6 @@ def test_a_summary_tells_checks_from_calibration() -> None:
     assert summary.refused == [("no device for 'X' in the catalog", 1)]
     assert summary.coverage == "missed: 100%"
     plain = summary.to_dict()
-    assert plain["schema_version"] == 1
     assert len(plain["predictions"]) == 5
     assert plain["not_predicted"] == [
         {"id": "", "role": "check", "reason": "no device for 'X' in the catalog", "quantity": ""}
