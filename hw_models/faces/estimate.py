@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from hw_models.duty import duty_cycle
 from hw_models.estimate import estimate
 from hw_models.faces import pictures
+from hw_models.faces.duty import duty_record, with_duty
 from hw_models.faces.options import add_run_options, add_workload_options, workload_of
 from hw_models.faces.output import add_output_options, deliver
 from hw_models.loader import load_device
@@ -32,6 +34,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--latency-ms", type=float, metavar="MS", help="a measured latency; energies follow it"
     )
+    parser.add_argument(
+        "--battery-wh", type=float, metavar="WH", help="also say how long such a battery lasts"
+    )
+    parser.add_argument(
+        "--sleep",
+        action="store_true",
+        help="let devices sleep between inferences where cheaper",
+    )
     add_output_options(parser)
     parser.set_defaults(run=run)
 
@@ -50,12 +60,25 @@ def run(arguments: argparse.Namespace) -> str:
     draws = {"samples": arguments.samples, "seed": arguments.seed}
     reports = [estimate(workload, name, **options, **draws) for name in names]
     parts = [_part(workload, report, options) for report in reports]
+    record = record_of(workload, reports)
+    if arguments.battery_wh is not None or arguments.sleep:
+        for i, name in enumerate(names):
+            duty = duty_cycle(
+                workload,
+                name,
+                rate_hz=arguments.rate,
+                sleep=arguments.sleep,
+                deploy_as=arguments.deploy_precision,
+                **draws,
+            )
+            parts[i] = with_duty(parts[i], duty, arguments.battery_wh)
+            record["devices"][name]["duty_cycle"] = duty_record(duty, arguments.battery_wh)
     if len(reports) > 1:
         parts.insert(0, _overview(workload, reports))
     else:
         parts[0] = Part(parts[0].title, (*pictures.stages(reports), *parts[0].sections))
     page = Page(f"What {workload.name} costs", tuple(parts))
-    return deliver(page, record_of(workload, reports), arguments)
+    return deliver(page, record, arguments)
 
 
 def record_of(workload: Workload, reports: Sequence[EnergyReport]) -> dict[str, Any]:

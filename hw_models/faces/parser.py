@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from hw_models.faces import compare, devices, estimate
+from hw_models.faces import break_even, compare, devices, estimate, mapping
+from hw_models.validate import command as validate
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -14,6 +15,6 @@ def make_parser() -> argparse.ArgumentParser:
         description="Energy, latency and power from operation counts and cited constants.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for face in (devices, estimate, compare):
+    for face in (devices, estimate, compare, mapping, break_even, validate):
         face.add_parser(commands)
     return parser

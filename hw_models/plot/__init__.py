@@ -3,8 +3,10 @@
 Needs matplotlib; nothing in ``hw_models`` imports this package unless a picture is asked for.
 """
 
+from hw_models.plot.break_even import break_even
+from hw_models.plot.cores import cores
 from hw_models.plot.energy import energy_by_stage
 from hw_models.plot.roofline import roofline
 from hw_models.plot.tornado import tornado
 
-__all__ = ["energy_by_stage", "roofline", "tornado"]
+__all__ = ["break_even", "cores", "energy_by_stage", "roofline", "tornado"]

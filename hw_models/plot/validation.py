@@ -69,4 +69,5 @@ def _draw(ax: Axes, label: str, group: Sequence[Scored], colour: str, marker: st
         linewidth=0.8,
         alpha=0.7,
         label=label,
+        zorder=2 + 1 / len(group),  # few points stay visible among many
     )
