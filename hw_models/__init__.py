@@ -8,9 +8,11 @@ Knows nothing of the simulator that made the counts.
 """
 
 from hw_models.accelerator import Accelerator
+from hw_models.break_even import BreakEven, break_even
 from hw_models.chip import NeuromorphicChip
-from hw_models.compare import Comparison, compare
+from hw_models.compare import Comparison, Ratios, compare
 from hw_models.device import Device, Link, Placed, System
+from hw_models.duty import DutyCycle, battery_life, duty_cycle
 from hw_models.errors import (
     CatalogError,
     ComparisonError,
@@ -20,7 +22,7 @@ from hw_models.errors import (
     WorkloadError,
 )
 from hw_models.estimate import estimate
-from hw_models.loader import device_names, load_device
+from hw_models.loader import device_names, link_names, load_device
 from hw_models.many import Estimates, estimate_many
 from hw_models.ops import LayerOps, OpKind, Ops, Precision
 from hw_models.report import EnergyReport
@@ -31,10 +33,12 @@ from hw_models.workload import Workload
 
 __all__ = [
     "Accelerator",
+    "BreakEven",
     "CatalogError",
     "Comparison",
     "ComparisonError",
     "Device",
+    "DutyCycle",
     "EnergyReport",
     "EstimateError",
     "Estimates",
@@ -47,16 +51,21 @@ __all__ = [
     "Ops",
     "Placed",
     "Precision",
+    "Ratios",
     "Sourced",
     "System",
     "UnknownDeviceError",
     "Workload",
     "WorkloadError",
+    "battery_life",
+    "break_even",
     "compare",
     "device_names",
+    "duty_cycle",
     "estimate",
     "estimate_many",
     "format_quantity",
+    "link_names",
     "load_device",
     "with_constant",
 ]

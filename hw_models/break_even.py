@@ -32,7 +32,7 @@ from hw_models.ops import Precision
 from hw_models.plan import make_plan
 from hw_models.scaling import activity_of, event_rate_hz, with_activity, with_event_rate
 from hw_models.uncertainty import Columns, Interval, intervals_of
-from hw_models.units import format_quantity
+from hw_models.units import format_quantity, format_ratio
 from hw_models.workload import Workload
 
 Over = Literal["rate", "event_rate", "activity"]
@@ -382,5 +382,5 @@ def _shown(over: Over, x: Interval | float) -> str:
     if isinstance(x, float):
         return _shown(over, Interval(x, x, x)).split(" (")[0]
     if over == "activity":
-        return f"{x.value:.3g} ({x.low:.3g} to {x.high:.3g})"
+        return format_ratio(x)
     return format_quantity(x, "Hz")

@@ -154,6 +154,8 @@ class _Summary:
             lines.append(Line(SHARED, "", "idle", idle / self.rate_hz))
         in_play = _in_play(c, latency, active if energy is None else energy)
 
+        known = {"energy_active_j": active, "energy_j": energy, "latency_s": latency}
+
         def interval(columns: Columns | None) -> Interval | None:
             return c.interval(columns) if costed and columns is not None else None
 
@@ -188,6 +190,9 @@ class _Summary:
             sources=_sources(in_play),
             samples=self.samples,
             seed=self.seed,
+            draws={name: c.draws(each) for name, each in known.items() if each is not None}
+            if costed
+            else {},
         )
 
 

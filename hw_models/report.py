@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hw_models.ops import STAGES
 from hw_models.page import Lines, Part, Table, to_html_fragment, to_markdown
 from hw_models.sourced import Sourced
-from hw_models.uncertainty import Interval
+from hw_models.uncertainty import Columns, Interval
 from hw_models.units import format_number, format_quantity
 
 _WORDS = {True: "yes", False: "no", None: "-"}
@@ -99,6 +99,9 @@ class EnergyReport:
         What the constants in play rest on.
     samples, seed
         Of the Monte Carlo.
+    draws
+        The samples behind ``energy_active_j``, ``energy_j`` and ``latency_s``, by name, shape
+        (samples,): reports with the same seed can be divided draw by draw.
 
     Quantities are ``None`` where nothing was costed.
     """
@@ -130,6 +133,7 @@ class EnergyReport:
     sources: tuple[str, ...]
     samples: int
     seed: int
+    draws: Mapping[str, Columns] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def front_end_only(self) -> bool:

@@ -53,6 +53,20 @@ def format_number(value: float, unit: str) -> str:
     return f"{_three_digits(value / 10.0**exponent)} {_PREFIXES[exponent]}{unit}"
 
 
+def format_ratio(ratio: Interval | None) -> str:
+    """Write a number without unit, with its interval, to three digits.
+
+    Examples
+    --------
+    >>> format_ratio(Interval(0.9495, 0.6178, 1.3656))
+    '0.95 (0.618 to 1.37)'
+    """
+    if ratio is None:
+        return "-"
+    value, low, high = map(_three_digits, (ratio.value, ratio.low, ratio.high))
+    return f"{value} ({low} to {high})"
+
+
 def unit_of(key: str) -> str:
     """Read the unit of a constant off its dotted key; empty where it has none.
 
