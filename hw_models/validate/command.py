@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from hw_models.errors import RowsError
 from hw_models.faces.output import add_output_options, deliver
 from hw_models.uncertainty import sample
 from hw_models.validate.edge import predict_edge
@@ -72,10 +73,11 @@ def validate(files: Sequence[Path], *, samples: int = 1000, seed: int = 0) -> Su
         roles = effective_roles(rows, shipped)
         for row in rows:
             if row.role != "exclude":
-                outcomes += [
-                    Outcome(row, roles[row.id], result)
-                    for result in _predict(row, samples=samples, seed=seed)
-                ]
+                try:
+                    results = _predict(row, samples=samples, seed=seed)
+                except RowsError as error:
+                    raise RowsError(f"{path}: {error}") from error
+                outcomes += [Outcome(row, roles[row.id], result) for result in results]
     return summarise([path.name for path in files], outcomes)
 
 

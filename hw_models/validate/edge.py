@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hw_models.accelerator import Accelerator, at_clocks, with_own_idle
-from hw_models.errors import EstimateError, UnknownDeviceError
+from hw_models.errors import EstimateError, UnknownDeviceError, WorkloadError
 from hw_models.loader import load_device
 from hw_models.ops import Precision
 from hw_models.sourced import Sourced
@@ -73,22 +73,27 @@ def predict_edge(
         A measured row.
     samples, seed
         Of the Monte Carlo over the constants' ranges.
+
+    Raises
+    ------
+    RowsError
+        The notes give no number where one is expected.
     """
+    known = facts(row)
     try:
-        asked = _ask(row)
+        asked = _ask(row, known)
         if isinstance(asked, Refusal):
             return (asked,)
         query = cost(asked.network.workload, asked.device, asked.precision, samples, seed)
         if asked.offline:
             return tuple(_offline(asked, query, samples, seed))
         return tuple(_timed(asked, query))
-    except EstimateError as error:
+    except (EstimateError, WorkloadError) as error:
         return (Refusal(str(error)),)
 
 
-def _ask(row: EdgeRow) -> _Asked | Refusal:
+def _ask(row: EdgeRow, known: Facts) -> _Asked | Refusal:
     """Read a row; the first reason against predicting it counts."""
-    known = facts(row)
     device = _device(row)
     if isinstance(device, Refusal):
         return device

@@ -88,7 +88,7 @@ def _remarks(summary: Summary) -> Iterator[str]:
     if fitted:
         yield f"{_rows(len(fitted))} not scored: their network set constants of their device"
     refused = {each.row.id for each in summary.outcomes if isinstance(each.result, Refusal)}
-    yield f"{_rows(len(refused))} not predicted, or not in all that was measured: reasons are listed"
+    yield f"{_rows(len(refused))} not predicted, wholly or in part; reasons are listed"
 
 
 def _rows(count: int) -> str:

@@ -13,6 +13,7 @@ from hw_models.errors import EstimateError, OutputError, RowsError
 from hw_models.plot.validation import plot_validation
 from hw_models.uncertainty import Interval
 from hw_models.validate import command
+from hw_models.validate.edge import predict_edge
 from hw_models.validate.outcome import Prediction, Refusal
 from hw_models.validate.rows import EDGE_COLUMNS, LOIHI_COLUMNS, EdgeRow, LoihiRow
 from hw_models.validate.targets import LATENCY, TARGETS
@@ -157,6 +158,15 @@ def test_bad_sampling_is_refused_once(rows: Path, options: tuple[str, str]) -> N
 def test_a_bad_table_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "bad.csv", {"id": "a", "latency_ms": "-3"})
     with pytest.raises(RowsError, match="line 2: latency_ms: expected a number above 0"):
+        run("--rows", str(path))
+
+
+def test_a_bad_note_is_refused_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "predict_edge", predict_edge)
+    path = write(tmp_path / "bad.csv", {"id": "a", "notes": "idle_w=much"})
+    with pytest.raises(RowsError, match=r"bad\.csv: line 2: notes: idle_w: expected a number"):
         run("--rows", str(path))
 
 

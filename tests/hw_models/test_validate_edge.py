@@ -236,6 +236,8 @@ def test_an_energy_interval_end_to_end_holds_the_doubt_about_time(
         ({"power_mode": "50W"}, "the catalog has no power mode '50w'"),
         ({"power_mode": "nvpmodel mode 2"}, "the catalog has no power mode 'nvpmodel mode 2'"),
         ({"op_class": "vit"}, "no constants for layers of kind vit"),
+        ({"op_class": "snn"}, "op_class must be one of cnn, "),
+        ({"workload": ""}, "layer needs a name"),
         ({"notes": "end-to-end frame rate"}, "time of a whole pipeline, not of one network"),
         ({"notes": "ran on CPU"}, "ran on the CPU, not on the NPU"),
         ({"energy_mj_per_inf": 9.0}, "the notes do not say what the energy includes"),

@@ -97,3 +97,22 @@ def test_users_are_told_what_is_validated() -> None:
         assert (told.value, told.low, told.high) == pytest.approx(
             (result.predicted.value, result.predicted.low, result.predicted.high), rel=1e-9
         )
+
+
+@pytest.mark.parametrize("column", ["n_layers", "act_melems", "params_m", "op_class"])
+def test_an_empty_column_widens_the_interval(column: str) -> None:
+    """By less than nothing never; sampling and another nominal value may cost two percent."""
+    rows = [row for row in read_rows(SHIPPED[0]) if isinstance(row, EdgeRow)]
+    rows = [row for row in rows if row.latency_ms and row.op_class in ("cnn", "vit", "dw-cnn")]
+    ratios = []
+    for row in rows[::12]:
+        empty = "" if column == "op_class" else None
+        blank = replace(row, notes="", **{column: empty})  # type: ignore[arg-type]
+        before = next(iter(predict_edge(row, samples=300)))
+        after = next(iter(predict_edge(blank, samples=300)))
+        if getattr(row, column) and isinstance(before, Prediction):
+            assert isinstance(after, Prediction)
+            ratios.append(after.width / before.width)
+    assert len(ratios) > 10
+    assert min(ratios) > 0.98
+    assert max(ratios) > 1.1
