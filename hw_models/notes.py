@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hw_models.ops import TOKEN_BUCKETS
+from hw_models.ops import NETWORK_KINDS, TOKEN_BUCKETS
 from hw_models.plan import Plan
 
 _LAUNCH_BOUND = 0.5  # share of the processor's time from which a run counts as launch-bound
@@ -26,7 +26,18 @@ class Situation:
 
 def notes_on(s: Situation) -> tuple[str, ...]:
     """Return the notes that apply, the most consequential first."""
-    rules = (_coverage, _realtime, _rate, _fit, _launches, _padding, _spiking, _precision, _rest)
+    rules = (
+        _coverage,
+        _realtime,
+        _rate,
+        _fit,
+        _launches,
+        _padding,
+        _spiking,
+        _precision,
+        _links,
+        _rest,
+    )
     return tuple(note for rule in rules for note in rule(s))
 
 
@@ -129,6 +140,16 @@ def _precision(s: Situation) -> Iterator[str]:
             f"ran as {', '.join(sorted(ran))}, costed as {part.precision}: bytes are rescaled, "
             f"accuracy at that precision is not checked"
         )
+
+
+def _links(s: Situation) -> Iterator[str]:
+    for link in s.plan.links:
+        for layer in (sent.layer for sent in link.sent[0]):
+            over = f"{layer.stage}/{layer.layer} over {link.device.title}"
+            if layer.kind in NETWORK_KINDS:
+                yield f"{over}: all activations that the network writes, its output among them"
+            elif not layer.is_spiking and not layer.dense.write_bytes:
+                yield f"{over}: the layer counts no bytes written, so carrying them is missing"
 
 
 def _rest(s: Situation) -> Iterator[str]:
