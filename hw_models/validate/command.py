@@ -8,10 +8,11 @@ from pathlib import Path
 
 from hw_models.errors import RowsError
 from hw_models.faces.output import add_output_options, deliver
+from hw_models.loihi_setups import setup_of
 from hw_models.uncertainty import sample
 from hw_models.validate.edge import predict_edge
 from hw_models.validate.outcome import Outcome, Prediction, Refusal
-from hw_models.validate.rows import EdgeRow, Row, effective_roles, read_rows
+from hw_models.validate.rows import EdgeRow, LoihiRow, Row, effective_roles, read_rows
 from hw_models.validate.summary import Summary, summarise
 from hw_models.validate.table import page_of
 from hw_models.validate_loihi import predict_loihi
@@ -77,8 +78,19 @@ def validate(files: Sequence[Path], *, samples: int = 1000, seed: int = 0) -> Su
                     results = _predict(row, samples=samples, seed=seed)
                 except RowsError as error:
                     raise RowsError(f"{path}: {error}") from error
-                outcomes += [Outcome(row, roles[row.id], result) for result in results]
+                outcomes += [
+                    Outcome(row, _role(row, roles[row.id], result), result) for result in results
+                ]
     return summarise([path.name for path in files], outcomes)
+
+
+def _role(row: Row, role: str, result: Prediction | Refusal) -> str:
+    """Return ``fitted`` for a check of what another run of that network on that chip has set."""
+    if isinstance(row, LoihiRow) and role == "check":
+        set_here = setup_of(row).set_by.values()
+        if any(result.quantity in quantities for quantities in set_here):
+            return "fitted"
+    return role
 
 
 def _predict(row: Row, *, samples: int, seed: int) -> tuple[Prediction | Refusal, ...]:

@@ -154,7 +154,7 @@ class Target:
         for name, limit, text in (
             ("mean_error", self.mean_error, "mean error {:.1%}"),
             ("worst", self.worst, "worst {:.2f}x"),
-            ("width", self.width, "width {:.2f}"),
+            ("width", self.width, "width {:.3f}"),
         ):
             if limit is not None:
                 value = getattr(found, name)

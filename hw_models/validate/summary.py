@@ -14,7 +14,7 @@ from hw_models.validate.targets import TARGETS
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A target, the score of its check rows, and that of its calibrate rows (not a check)."""
+    """A target, the score of its check rows, and that of rows of fitted networks (no check)."""
 
     target: Target
     found: Score | None
@@ -39,7 +39,8 @@ class Summary:
     by
         ``source``, ``device``, ``precision`` -> scores of check rows, each quantity by itself.
     checked_only
-        Ids of ``calibrate`` rows that count as checks: their network is checked on their device.
+        Ids of ``calibrate`` rows of which something counts as checked: their network is checked on
+        their device, and they did not set it.
     """
 
     files: tuple[str, ...]
@@ -70,7 +71,7 @@ class Summary:
                     "limits": each.target.limits(),
                     "verdict": each.verdict,
                     "check": _plain(each.found),
-                    "calibrate_not_a_check": _plain(each.calibrated),
+                    "fitted_not_a_check": _plain(each.calibrated),
                 }
                 for each in self.targets
             ],
@@ -94,7 +95,7 @@ class Summary:
 def summarise(files: Sequence[str], outcomes: Sequence[Outcome]) -> Summary:
     """Score the outcomes of the rows of some tables."""
     checks = predictions(outcomes)
-    calibrated = predictions(outcomes, "calibrate")
+    calibrated = [*predictions(outcomes, "calibrate"), *predictions(outcomes, "fitted")]
     overall = score("all", checks)
     return Summary(
         files=tuple(files),
@@ -112,7 +113,9 @@ def summarise(files: Sequence[str], outcomes: Sequence[Outcome]) -> Summary:
                 {
                     each.row.id
                     for each in outcomes
-                    if each.row.role == "calibrate" and each.role == "check"
+                    if each.row.role == "calibrate"
+                    and each.role == "check"
+                    and isinstance(each.result, Prediction)
                 }
             )
         ),

@@ -56,7 +56,7 @@ def _target_rows(summary: Summary) -> Iterator[tuple[str, ...]]:
         cells = _row(each.found)[1:] if each.found else ("-",) * len(_FIGURES)
         yield (each.target.name, *cells, each.target.limits(), each.verdict)
         if each.found is None and each.calibrated:
-            yield ("  calibrate (not a check)", *_row(each.calibrated)[1:], "", "")
+            yield ("  fitted networks (not a check)", *_row(each.calibrated)[1:], "", "")
 
 
 def _row(score: Score) -> tuple[str, ...]:
@@ -81,12 +81,15 @@ def _remarks(summary: Summary) -> Iterator[str]:
     yield f"inside the 90% interval: {said} (target {low:.0%} to {high:.0%}): {summary.coverage}"
     if summary.checked_only:
         yield (
-            f"{len(summary.checked_only)} calibrate rows count as checks: their network is "
-            "checked on their device, so they set no constant"
+            f"{len(summary.checked_only)} calibrate rows count as checks: their network is checked "
+            "on their device, so they did not set what is scored"
         )
     fitted = {each.row.id for each in summary.outcomes if each.role == "fitted"}
     if fitted:
-        yield f"{_rows(len(fitted))} not scored: their network set constants of their device"
+        yield (
+            f"{_rows(len(fitted))} not scored, wholly or in part: their network set constants of "
+            "their device"
+        )
     refused = {each.row.id for each in summary.outcomes if isinstance(each.result, Refusal)}
     yield f"{_rows(len(refused))} not predicted, wholly or in part; reasons are listed"
 

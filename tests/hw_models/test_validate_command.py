@@ -88,7 +88,7 @@ def test_json_is_one_object_with_every_row(rows: Path) -> None:
     assert jetson["check"]["rows"] == 3
     assert jetson["check"]["worst"] == pytest.approx(2.0)
     assert jetson["check"]["inside"] == pytest.approx(2 / 3)
-    assert jetson["calibrate_not_a_check"]["rows"] == 1
+    assert jetson["fitted_not_a_check"]["rows"] == 2
     mean_error = (0 + 1 / 9 + 0.5) / 3
     assert jetson["check"]["mean_error"] == pytest.approx(mean_error)
     assert jetson["verdict"] == "missed: mean error 20.4%"
@@ -100,10 +100,10 @@ def test_text_shows_every_target_and_why_rows_are_missing(rows: Path) -> None:
     for target in TARGETS:
         assert target.name in text
     assert "no check rows here" in text
-    assert "calibrate (not a check)" not in text
+    assert "fitted networks (not a check)" not in text
     assert "nothing was measured" in text
     assert "67% of 3 check rows" in text
-    assert "1 row is not scored: their network set constants of their device" in text
+    assert "1 row is not scored, wholly or in part: their network set constants" in text
     assert "by device" in text
     short = run("--rows", str(rows), "--markdown", "--short")
     assert "verdict" in short
@@ -113,7 +113,7 @@ def test_text_shows_every_target_and_why_rows_are_missing(rows: Path) -> None:
 def test_without_checks_calibration_is_shown_as_such(tmp_path: Path) -> None:
     row = {"id": "a", "role": "calibrate", "workload": "Net", "latency_ms": "10"}
     text = run("--rows", str(write(tmp_path / "fit.csv", row)), "--markdown")
-    lines = [line for line in text.splitlines() if "calibrate (not a check)" in line]
+    lines = [line for line in text.splitlines() if "fitted networks (not a check)" in line]
     assert len(lines) == 1
     assert "| 1 | 1 | 1.00 | 0% |" in lines[0]
     assert "no check rows (target 80% to 97%): no check rows here" in text

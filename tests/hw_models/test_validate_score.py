@@ -119,7 +119,7 @@ GROUP = [scored(name, guess(1.0, 1.1, 0.9, 1.5)) for name in "abc"]
         ({}, "met"),
         ({"mean_error": 0.11, "worst": 1.2, "width": 1.7, "ratio": (0.85, 1.18)}, "met"),
         ({"mean_error": 0.05}, "missed: mean error 10.0%"),
-        ({"worst": 1.05, "width": 1.2}, "missed: worst 1.10x, width 1.67"),
+        ({"worst": 1.05, "width": 1.2}, "missed: worst 1.10x, width 1.667"),
         ({"ratio": (0.9, 1.05)}, "missed: ratio 1.10"),
     ],
 )
