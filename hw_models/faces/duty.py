@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from hw_models.duty import DutyCycle, battery_life
-from hw_models.page import Lines, Part, Section, Table
+from hw_models.page import Lines, Section, Table
 from hw_models.uncertainty import Interval
 from hw_models.units import format_quantity
 
 
-def with_duty(part: Part, duty: DutyCycle, battery_wh: float | None) -> Part:
-    """Return the part of a report with its duty cycle behind the totals.
+def duty_sections(duty: DutyCycle, battery_wh: float | None) -> tuple[Section, ...]:
+    """Return what faces show of a duty cycle.
 
     Raises
     ------
@@ -35,11 +35,8 @@ def with_duty(part: Part, duty: DutyCycle, battery_wh: float | None) -> Part:
         for each in duty.parts
     ]
     header = (f"duty cycle at {duty.rate_hz:g} Hz", "5-95%")
-    sections: list[Section] = [Table(header, tuple(rows))]
-    if duty.notes:
-        sections.append(Lines("Duty cycle", duty.notes))
-    first, *rest = part.sections
-    return Part(part.title, (first, *sections, *rest))
+    table = Table(header, tuple(rows))
+    return (table, Lines("Duty cycle", duty.notes)) if duty.notes else (table,)
 
 
 def duty_record(duty: DutyCycle, battery_wh: float | None) -> dict[str, Any]:

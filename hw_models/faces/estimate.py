@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from hw_models.duty import duty_cycle
+from hw_models.duty import DutyCycle, duty_cycle
 from hw_models.estimate import estimate
 from hw_models.faces import pictures
-from hw_models.faces.duty import duty_record, with_duty
+from hw_models.faces.duty import duty_record, duty_sections
 from hw_models.faces.options import add_run_options, add_workload_options, workload_of
 from hw_models.faces.output import add_output_options, deliver
 from hw_models.loader import load_device
@@ -59,26 +59,36 @@ def run(arguments: argparse.Namespace) -> str:
     }
     draws = {"samples": arguments.samples, "seed": arguments.seed}
     reports = [estimate(workload, name, **options, **draws) for name in names]
-    parts = [_part(workload, report, options) for report in reports]
     record = record_of(workload, reports)
-    if arguments.battery_wh is not None or arguments.sleep:
-        for i, name in enumerate(names):
-            duty = duty_cycle(
-                workload,
-                name,
-                rate_hz=arguments.rate,
-                sleep=arguments.sleep,
-                deploy_as=arguments.deploy_precision,
-                **draws,
-            )
-            parts[i] = with_duty(parts[i], duty, arguments.battery_wh)
-            record["devices"][name]["duty_cycle"] = duty_record(duty, arguments.battery_wh)
-    if len(reports) > 1:
-        parts.insert(0, _overview(workload, reports))
-    else:
-        parts[0] = Part(parts[0].title, (*pictures.stages(reports), *parts[0].sections))
-    page = Page(f"What {workload.name} costs", tuple(parts))
-    return deliver(page, record, arguments)
+    parts = [] if len(reports) == 1 else [_overview(workload, reports)]
+    for report in reports:
+        extra: tuple[Section, ...] = tuple(pictures.stages(reports) if not parts else ())
+        duty = _duty(workload, report, arguments)
+        if duty:
+            extra = (*duty_sections(duty, arguments.battery_wh), *extra)
+            record["devices"][report.device]["duty_cycle"] = duty_record(duty, arguments.battery_wh)
+        parts.append(_part(workload, report, options, extra))
+    return deliver(Page(f"What {workload.name} costs", tuple(parts)), record, arguments)
+
+
+def _duty(
+    workload: Workload, report: EnergyReport, arguments: argparse.Namespace
+) -> DutyCycle | None:
+    if arguments.battery_wh is None and not arguments.sleep:
+        return None
+    if arguments.latency_ms is not None:
+        raise argparse.ArgumentError(
+            None, "--latency-ms goes with neither --battery-wh nor --sleep"
+        )
+    return duty_cycle(
+        workload,
+        report.device,
+        rate_hz=arguments.rate,
+        sleep=arguments.sleep,
+        deploy_as=arguments.deploy_precision,
+        samples=arguments.samples,
+        seed=arguments.seed,
+    )
 
 
 def record_of(workload: Workload, reports: Sequence[EnergyReport]) -> dict[str, Any]:
@@ -131,16 +141,23 @@ def _overview(workload: Workload, reports: Sequence[EnergyReport]) -> Part:
     return Part(title, (Table(header, rows), *pictures.stages(reports)))
 
 
-def _part(workload: Workload, report: EnergyReport, options: dict[str, Any]) -> Part:
-    """The report with its pictures and every row."""
+def _part(
+    workload: Workload, report: EnergyReport, options: dict[str, Any], extra: Sequence[Section]
+) -> Part:
+    """The report, with ``extra`` behind its totals, pictures behind its tables, every row last."""
     part = report.part()
-    extra: list[Section] = [
+    drawn = [
         *pictures.tornado(workload, report, options),
         *pictures.roofline(workload, report, options),
     ]
-    for title, rows, unit in (("Energy", report.rows, "J"), ("Time", report.times, "s")):
-        if rows:
-            texts = tuple((r.stage, r.layer, r.term, format_quantity(r.amount, unit)) for r in rows)
-            header = ("stage", "layer", "term", f"{title.lower()} per inference")
-            extra.append(Table(header, texts, f"{title}, row by row", (3,), folded=True))
-    return Part(part.title, (*part.sections, *extra))
+    first, *tables = (section for section in part.sections if isinstance(section, Table))
+    remarks = [section for section in part.sections if not isinstance(section, Table)]
+    rows = [_rows("Energy", report.rows, "J"), _rows("Time", report.times, "s")]
+    rows = [each for each in rows if each.rows]
+    return Part(part.title, (first, *extra, *tables, *drawn, *remarks, *rows))
+
+
+def _rows(what: str, rows: Sequence[Row], unit: str) -> Table:
+    texts = tuple((r.stage, r.layer, r.term, format_quantity(r.amount, unit)) for r in rows)
+    header = ("stage", "layer", "term", f"{what.lower()} per inference")
+    return Table(header, texts, f"{what}, row by row", (3,), folded=True)

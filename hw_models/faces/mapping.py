@@ -59,13 +59,10 @@ def run(arguments: argparse.Namespace) -> str:
     verdict = [mapping.reason, *map(str, mapping.shortfalls)]
     outside = [f"{each.stage}: {each.reason}" for each in left]
     lines = (Lines("Verdict", tuple(dict.fromkeys(verdict))), Lines("Not mapped", tuple(outside)))
-    sections = (_table(mapping), *(each for each in lines if each.lines))
-    part = Part(
-        f"{workload.name} on {chip.full_title}", (*sections, *_pictures(workload, chip, placed))
-    )
-    return deliver(
-        Page(part.title, (part,)), _record(workload, chip, mapping, placed, left), arguments
-    )
+    said = [each for each in lines if each.lines]
+    title = f"{workload.name} on {chip.full_title}"
+    part = Part(title, (_table(mapping), *said, *_pictures(workload, chip, placed)))
+    return deliver(Page(title, (part,)), _record(workload, chip, mapping, placed, left), arguments)
 
 
 def _chip(name: str) -> NeuromorphicChip:
