@@ -36,7 +36,7 @@ from hw_models.validate.question import (
     runtime_refusal,
 )
 from hw_models.validate.rows import EdgeRow
-from hw_models.validate.targets import ENERGY, ENERGY_GIVEN, LATENCY, SAMPLE_TIME
+from hw_models.validate.targets import ENERGY, ENERGY_GIVEN, LATENCY, SAMPLE_TIME, VENDOR
 
 OFFLINE_BATCH = 256
 
@@ -241,5 +241,5 @@ def _prediction(
 
 def _note(asked: _Asked) -> str:
     if "QTI" in asked.row.runtime:
-        return "vendor runtime"
+        return VENDOR
     return "batch not stated" if asked.known.get("latency_basis") == "throughput" else ""

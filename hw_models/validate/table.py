@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from hw_models.page import Lines, Page, Part, Picture, Table
 from hw_models.validate.outcome import Refusal
-from hw_models.validate.score import COVERAGE, Score
+from hw_models.validate.score import COVERAGE, Score, predictions
 from hw_models.validate.summary import Summary
+from hw_models.validate.targets import VENDOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,6 +91,9 @@ def _remarks(summary: Summary) -> Iterator[str]:
             f"{_rows(len(fitted))} not scored, wholly or in part: their network set constants of "
             "their device"
         )
+    vendor = [each for each in predictions(summary.outcomes) if each.prediction.note == VENDOR]
+    if vendor:
+        yield f"{_rows(len(vendor))} of a vendor's benchmark back end: scored, but in no group"
     refused = {each.row.id for each in summary.outcomes if isinstance(each.result, Refusal)}
     yield f"{_rows(len(refused))} not predicted, wholly or in part; reasons are listed"
 

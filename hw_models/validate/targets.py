@@ -38,9 +38,9 @@ def _is(
     return selects
 
 
-# the vendor's own benchmark back end is no compiled graph like those that set the constants
-_GEN3 = _is(LATENCY, device="snapdragon-8-gen-3", classes=VISION, without=("vendor runtime",))
-_SNAPDRAGONS = _is(LATENCY, device="snapdragon|qcs", classes=VISION, without=("vendor runtime",))
+VENDOR = "vendor runtime"  # a benchmark back end: no compiled graph like those that set constants
+_GEN3 = _is(LATENCY, device="snapdragon-8-gen-3", classes=VISION, without=(VENDOR,))
+_SNAPDRAGONS = _is(LATENCY, device="snapdragon|qcs", classes=VISION, without=(VENDOR,))
 _JETSON = "jetson"
 
 TARGETS = (

@@ -29,7 +29,7 @@ from hw_models.validate.question import (
     weight_bytes,
 )
 from hw_models.validate.rows import EDGE_COLUMNS, EdgeRow
-from hw_models.validate.targets import ENERGY, ENERGY_GIVEN, LATENCY, SAMPLE_TIME
+from hw_models.validate.targets import ENERGY, ENERGY_GIVEN, LATENCY, SAMPLE_TIME, VENDOR
 from hw_models.workload import Workload
 
 NUMBERS = ("params_m", "gmacs", "batch", "latency_ms", "power_mw", "energy_mj_per_inf",
@@ -281,6 +281,12 @@ def test_doubt_about_mode_and_runtime_widens(use: Callable[[Accelerator], None])
     assert stated.width == pytest.approx(1.0)
     assert unstated.width == pytest.approx(np.exp(2 * 1.645 * 0.2))
     assert onnx[LATENCY].width == pytest.approx(np.exp(2 * 1.645 * 0.35))
+
+
+def test_a_vendors_back_end_is_marked(use: Callable[[Accelerator], None]) -> None:
+    use(board())
+    row = replace(NETWORK, runtime="QTI SNPE/QNN HTP", latency_ms=9.0)
+    assert predicted(row)[LATENCY].note == VENDOR
 
 
 def test_a_given_time_stretches_energy_as_the_estimate_does() -> None:
