@@ -44,7 +44,7 @@ class Constant:
         return abs(self.computed - self.stated) <= ROUNDED * self.stated
 
 
-def calibration_rows(path: Path = PUBLISHED / "loihi.csv") -> dict[str, LoihiRow]:
+def calibration_rows(path: Path) -> dict[str, LoihiRow]:
     """Return the calibration rows by id; no other row is looked at."""
     rows = (row for row in read_rows(path) if row.role == "calibrate")
     return {row.id: row for row in rows if isinstance(row, LoihiRow)}
@@ -165,9 +165,9 @@ def winner_take_all(
     return chip, {"static_w": float(static_w)}
 
 
-def calibrate() -> list[Constant]:
+def calibrate(path: Path = PUBLISHED / "loihi.csv") -> list[Constant]:
     """Compute every constant that a calibration row sets."""
-    rows = calibration_rows()
+    rows = calibration_rows(path)
     loihi1, loihi2 = values_of("loihi1"), values_of("loihi2")
     lsnn_row = rows["L1-SMNIST-LSNN"]
     words = (rows["L1-KWS-SCALE-00"], rows["L1-KWS-SCALE-10"])
@@ -210,9 +210,9 @@ def _given(number: float | None) -> float:
     return number
 
 
-def main() -> int:
+def main(path: Path = PUBLISHED / "loihi.csv") -> int:
     """Print the table; 1 where a file states something else."""
-    found = calibrate()
+    found = calibrate(path)
     for each in found:
         verdict = "" if each.agrees else "  <- differs"
         print(f"{each.where:32} {each.name:20} computed {each.computed:.4g}  "

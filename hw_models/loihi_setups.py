@@ -30,6 +30,8 @@ class Numbers:
         Neurons of the row that are inputs, not neurons on a core.
     spikes_per_step
         Spikes of the network per step, each over synapses / neurons synapses.
+    messages_per_step
+        Spikes per step where operations are measured and spikes are not.
     activity, synops_per_neuron
         Spikes per synapse and step; synaptic operations per neuron and step.
     host_step_s, host_w
@@ -42,6 +44,7 @@ class Numbers:
 
     input_neurons: Sourced | None = None
     spikes_per_step: Sourced | None = None
+    messages_per_step: Sourced | None = None
     activity: Sourced | None = None
     synops_per_neuron: Sourced | None = None
     host_step_s: Sourced | None = None

@@ -162,6 +162,7 @@ COLUMNS = (
 )  # operations: synaptic operations per inference of a sigma-delta layer with every element sent
 
 _structure_of = attrgetter(*Structure._fields)
+_density_of = attrgetter("delta_density")
 
 
 def map_layers(layers: Sequence[LayerOps], limits: ChipLimits, inferences: int = 1) -> Mapping:
@@ -183,7 +184,7 @@ def map_layers(layers: Sequence[LayerOps], limits: ChipLimits, inferences: int =
         the board has too few cores.
     """
     structure = tuple(map(_structure_of, layers))
-    if any(each[3] is not None for each in structure):
+    if set(map(_density_of, layers)) - {None}:
         structure = tuple(
             each if each[3] is None else (*each[:4], *sigma_delta.size(layer, inferences))
             for each, layer in zip(structure, layers, strict=True)

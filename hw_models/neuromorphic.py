@@ -44,7 +44,7 @@ from hw_models import sigma_delta
 from hw_models.chip import NeuromorphicChip
 from hw_models.cost import Cost
 from hw_models.mapping import Mapping
-from hw_models.ops import LayerOps
+from hw_models.ops import LayerOps, OpKind
 from hw_models.report import NotCovered
 from hw_models.sourced import Sourced
 from hw_models.table import LayerTable
@@ -65,12 +65,12 @@ def take(
     A stage runs there as a whole or not at all.
     """
     left: dict[str, str] = {}
-    for layer in layers:
-        if not layer.is_spiking and layer.stage not in left:
+    for layer in [layer for layer in layers if layer.kind is not OpKind.SPIKING]:
+        if layer.stage not in left:
             reason = sigma_delta.refusal(layer, chip)
             if reason:
                 left[layer.stage] = reason
-    taken = tuple(layer for layer in layers if layer.stage not in left)
+    taken = tuple([layer for layer in layers if layer.stage not in left] if left else layers)
     return taken, tuple(NotCovered(stage, reason) for stage, reason in left.items())
 
 

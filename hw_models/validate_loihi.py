@@ -73,7 +73,8 @@ def predict_loihi(
         return (Refusal(reason),)
     measured = _measured(row, known)
     if not measured:
-        return (Refusal(f"energy of the boundary {known.get('energy', '(not stated)')} only"),)
+        stated = known.get("energy", "not stated")
+        return (Refusal(f"no time, and no energy of a known boundary (it is {stated})"),)
     case = _Case.of(row, known, setup, samples, seed)
     results: list[Prediction | Refusal] = []
     for quantity, value in measured.items():
@@ -118,7 +119,9 @@ def _measured(row: LoihiRow, known: Facts) -> dict[str, float]:
     steps = row.timesteps or math.nan
     latency = (row.latency_ms or 0.0) * 1e-3
     energy = (row.energy_mj_per_inf or 0.0) * 1e-3
-    boundary = known.get("energy")
+    boundary = known.get("energy", "total" if row.total_mw else "")
+    if boundary in _TOTALS and not energy:
+        energy = (row.total_mw or 0.0) * 1e-3 * latency
     if "core_dynamic_uj" in known:
         found["core energy"] = _number(known, "core_dynamic_uj") * 1e-6
     elif "core_dynamic_nj_per_step" in known:
@@ -317,16 +320,17 @@ class _Case:
         )
 
     def _synops(self, assumed: bool) -> tuple[Columns, Columns]:
-        """Synaptic operations and spikes per inference."""
+        """Synaptic operations and spikes per inference; at most one spike per neuron and step."""
         row, steps = self.row, self._steps
         neurons, synapses = row.neurons or 1.0, row.synapses_or_params or 0.0
         fan_out = max(synapses / neurons, 1.0)
+        measured = row.synops_per_inf
         if "synops_per_step" in self.known:
-            synops = np.full(1, steps * _number(self.known, "synops_per_step"))
-        elif row.synops_per_inf is not None:
-            synops = np.full(1, row.synops_per_inf)
-        elif not assumed:
-            synops = np.zeros(1)
+            measured = steps * _number(self.known, "synops_per_step")
+        if measured is None and not assumed:
+            return np.zeros(1), np.zeros(1)
+        if measured is not None:
+            synops = np.full(1, measured)
         elif self._has("spikes_per_step"):
             synops = steps * self._setup("spikes_per_step") * fan_out
         elif self._has("activity"):
@@ -336,7 +340,9 @@ class _Case:
             fan_out = neurons
         if "spikes_per_step" in self.known:
             return synops, np.full(1, steps * _number(self.known, "spikes_per_step"))
-        return synops, synops / fan_out
+        if self._has("messages_per_step"):
+            return synops, steps * self._setup("messages_per_step")
+        return synops, np.minimum(synops / fan_out, steps * neurons)
 
     def _cores(self, neurons: float) -> float:
         if "cores" in self.known:
