@@ -14,8 +14,9 @@ byte efficiency 1 / k, and V as activation share B / V.
 2. Every other device from the networks that may set constants there: how much longer than on the
    8 Gen 3 they take, as one factor, and small shifts for fixed times, arithmetic, memory and
    precision, each expected within 10%.
-3. Decoding one token, w4a16: t = f [c + weight bytes / B + k S], S elements of attention at the full
-   static context.
+3. Decoding one token, w4a16: t = f [c + weight bytes / B + k S], S elements of attention at the
+   full static context. Prefill has no row that may set constants: it runs at the rate of w8a16.
+4. Energy above idle per MAC, and how the engines compare, of the one metered chip (865 class).
 
 Only rows of role ``calibrate`` are read (a network that is also checked on a device sets nothing
 there). Prints each fitted constant beside the catalog's; exit status 1 where they differ by more
@@ -37,7 +38,7 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from hw_models import load_device
-from hw_models.ops import ACTIVATION_BYTES, WEIGHT_BYTES, OpKind
+from hw_models.ops import ACTIVATION_BYTES, WEIGHT_BYTES, OpKind, Ops
 from hw_models.sourced import sourced_items
 from hw_models.totals import attention_elements
 from hw_models.validate.facts import facts
@@ -106,29 +107,33 @@ def runs_of(rows: Sequence[EdgeRow]) -> list[Run]:
             continue
         if row.gmacs is None or row.params_m is None or row.latency_ms is None:
             continue
-        elements = None if row.act_melems is None else round(row.act_melems * 1e6)
-        workload = Workload.from_totals(
-            round(row.gmacs * 1e9),
-            round(row.params_m * 1e6),
-            op_class=row.op_class or None,
-            n_layers=row.n_layers,
-            act_elements=elements,
-        )
-        layer = workload.layers[0]
+        counts = _counts(row)
         runs.append(
             Run(
                 device=device,
                 network=row.network,
                 precision=precision,
-                group=GROUPS.get(layer.kind, ""),
-                macs=layer.executed.macs,
-                weight_bytes=layer.executed.weight_bytes * WEIGHT_BYTES[precision],
-                activation_bytes=layer.executed.write_bytes * ACTIVATION_BYTES[precision],
-                launches=layer.executed.launches,
+                group=GROUPS.get(row.op_class, ""),
+                macs=counts.macs,
+                weight_bytes=counts.weight_bytes * WEIGHT_BYTES[precision],
+                activation_bytes=counts.write_bytes * ACTIVATION_BYTES[precision],
+                launches=counts.launches,
                 time_s=row.latency_ms * 1e-3,
             )
         )
     return runs
+
+
+def _counts(row: EdgeRow) -> Ops:
+    """Counts of a network, bytes at one byte each."""
+    workload = Workload.from_totals(
+        round((row.gmacs or 0) * 1e9),
+        round((row.params_m or 0) * 1e6),
+        op_class=row.op_class or None,
+        n_layers=row.n_layers,
+        act_elements=None if row.act_melems is None else round(row.act_melems * 1e6),
+    )
+    return workload.layers[0].executed
 
 
 def terms(runs: Sequence[Run], q: Mapping[str, float]) -> Array:
@@ -271,36 +276,65 @@ def fit_all(rows: Sequence[EdgeRow]) -> dict[str, dict[str, float]]:
         found[device] = dict(found[twin])
     found[OLD] = _old_device(rows, q, times)
     for device, values in fit_decoding(rows).items():
-        found[device] |= values
-    for values in found.values():
-        values |= _classes(q)
+        prefill = {
+            "modes.default.mac_per_s.w4": found[device]["modes.default.mac_per_s.w8a16"],
+            "kinds.llm.efficiency.w4": 1 / q["k.attention"],
+        }
+        found[device] |= values | prefill
+    for device, values in found.items():
+        values |= _classes(q, PRECISIONS[:2] if device == OLD else PRECISIONS)
     return found
 
 
 def _old_device(
     rows: Iterable[EdgeRow], q: Mapping[str, float], times: Mapping[tuple[str, str], float]
 ) -> dict[str, float]:
-    """Scale the 8 Gen 3 by the one network that each engine of the old chip was metered on."""
-    found = {}
+    """Scale the 8 Gen 3 by the one network that each engine of the old chip was metered on.
+
+    Its energy above idle, less what the catalog assumes for bytes and elements, gives the energy
+    per MAC of the NPU; the other engines have a factor on all energies.
+    """
+    found: dict[str, float] = {}
+    above_idle_j = {}
     for row in rows:
-        if row.role != "calibrate" or device_of(row) != OLD or row.latency_ms is None:
+        if row.role != "calibrate" or device_of(row) != OLD:
+            continue
+        if row.latency_ms is None or row.energy_mj_per_inf is None:
             continue
         mode, precision = next(at for name, at in OLD_MODES.items() if name in row.runtime)
         factor = row.latency_ms * 1e-3 / times["ResNet50 224", precision]
         shifts = np.array([math.log(factor), *[0.0] * 6])
         for name, value in constants(q, shifts, precision).items():
             found[f"modes.{mode}.{name}.{precision}"] = value
-    return found
+        idle_mj = float(facts(row)["idle_w"]) * row.latency_ms
+        above_idle_j[mode] = (row.energy_mj_per_inf - idle_mj) * 1e-3
+        counts = _counts(row)
+    held = dict(sourced_items(load_device(OLD)))
+    rest_j = {}
+    for precision in ("int8", "fp16"):
+        share = q["B"] * q.get(f"B.{precision}", 1.0) / q["V"]
+        moved = counts.weight_bytes * WEIGHT_BYTES[precision]
+        moved += share * counts.write_bytes * ACTIVATION_BYTES[precision]
+        elements_j = held["element_j"].value * counts.elements
+        rest_j[precision] = held["byte_j"].value * moved + elements_j
+    mac_j = (above_idle_j["npu"] - rest_j["int8"]) / counts.macs
+    ratio = held["mac_j.fp16"].value / held["mac_j.int8"].value
+    fp16_j = ratio * mac_j * counts.macs + rest_j["fp16"]
+    return found | {
+        "mac_j.int8": mac_j,
+        "modes.dsp.energy_scale": above_idle_j["dsp"] / above_idle_j["npu"],
+        "modes.gpu.energy_scale": above_idle_j["gpu"] / fp16_j,
+    }
 
 
-def _classes(q: Mapping[str, float]) -> dict[str, float]:
+def _classes(q: Mapping[str, float], precisions: Sequence[str]) -> dict[str, float]:
     """Constants of the classes of networks, the same on every device."""
     found = {}
     for kind in (OpKind.CNN, OpKind.GROUPED_CNN, OpKind.DW_CNN, OpKind.VIT, OpKind.HYBRID):
         k = q.get(f"k.{GROUPS.get(kind, '')}", 1.0)
         found[f"kinds.{kind}.efficiency.any"] = 1 / k
         found[f"kinds.{kind}.byte_efficiency.any"] = 1 / k
-        for precision in PRECISIONS:
+        for precision in precisions:
             byte_per_s = q["B"] * q.get(f"B.{precision}", 1.0)
             found[f"kinds.{kind}.activation_share.{precision}"] = byte_per_s / q["V"]
     return found
@@ -315,13 +349,15 @@ def leave_one_out(runs: Sequence[Run]) -> None:
         left = [run for run in runs if run.network == name]
         off.extend(np.log(total(terms(left, q)) / [run.time_s for run in left]))
     share = np.abs(np.exp(off) - 1)
+    low, high = np.quantile(off, [0.05, 0.95])
     print(f"\nleave one network out, {len(off)} rows, {len(networks)} networks: mean error "
           f"{share.mean():.1%}, median {np.median(share):.1%}, worst {share.max():.0%}, "
-          f"log residual 5-95% {np.quantile(off, 0.05):+.2f} to {np.quantile(off, 0.95):+.2f}")  # fmt: skip
+          f"log residual 5-95% {low:+.2f} to {high:+.2f}")  # fmt: skip
+    print("jackknife standard errors of the logs of constants")
     for name in PRIORS:
-        each = np.log([q[name] for q in fits.values()])
-        spread = math.sqrt((len(each) - 1) * float(np.var(each)))
-        print(f"  {name:14} jackknife standard error of its log {spread:.2f}")
+        base = PRIORS.keys() & {name.split(".")[0]} - {name}
+        each = np.log([q[name] * math.prod(q[part] for part in base) for q in fits.values()])
+        print(f"  {name:14} {math.sqrt((len(each) - 1) * float(np.var(each))):.2f}")
 
 
 def compare(fitted: Mapping[str, Mapping[str, float]]) -> int:

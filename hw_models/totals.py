@@ -67,4 +67,4 @@ def attention_elements(params: float, context: float) -> float:
     context
         Tokens of context, for a static graph the length it was compiled for.
     """
-    return 2 * 0.033 * params ** (2 / 3) * context
+    return float(2 * 0.033 * params ** (2 / 3) * context)

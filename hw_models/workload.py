@@ -201,7 +201,8 @@ class Workload:
             tokens) or ``decode`` (a pass over one token); ``None`` takes ``cnn`` as a guess.
         n_layers, act_elements
             Graph layers; activation elements written by one sample. Where ``None``, the typical
-            value of the class is taken and marked as assumed, which widens intervals.
+            value of the class is taken and marked as assumed, which widens intervals; not for
+            language models, whose laws are fitted on parameters and tokens alone.
         kv_elements
             Elements of the key-value cache read by a ``decode`` pass.
         batch
@@ -231,8 +232,9 @@ class Workload:
             write_bytes=elements * batch,
             launches=launches,
         )
-        assumed = tuple(count for count, value in given.items() if value is None)
-        stage = "decoder" if kind in (OpKind.LLM, OpKind.DECODE) else "encoder"
+        language = kind in (OpKind.LLM, OpKind.DECODE)
+        assumed = () if language else tuple(n for n, value in given.items() if value is None)
+        stage = "decoder" if language else "encoder"
         layer = LayerOps(stage, name, kind, counts, assumed=assumed, ran_as="int8")
         return cls(name, inferences=1, window_ms=window_ms, layers=(layer,))
 
