@@ -80,15 +80,13 @@ def evaluate(plan: Plan, *, dense: bool, latency_s: float | None = None) -> Eval
         A measured latency, where the plan is one processor.
     """
     inferences = [workload.inferences for workload in plan.workloads]
-    costs = []
-    share = 0.0
+    costs, of_processors = [], []
     for index, part in enumerate(plan.parts):
         if isinstance(part, ChipPart):
             costs.append(_chip_cost(plan, part, dense))
         else:
-            cost = _accelerator_cost(part, inferences, dense, latency_s)
-            share = roofline.launch_share(cost, part.c.n_columns)
-            costs.append(cost)
+            costs.append(_accelerator_cost(part, inferences, dense, latency_s))
+            of_processors.append(costs[-1])
         if index < len(plan.links):
             costs.append(_link_cost(plan, plan.links[index], dense))
     n_columns = plan.constants.n_columns
@@ -97,7 +95,7 @@ def evaluate(plan: Plan, *, dense: bool, latency_s: float | None = None) -> Eval
         costs=tuple(costs),
         active_j=sum((cost.energy_j(n_columns) for cost in costs), start),
         latency_s=sum((cost.time_s(n_columns) for cost in costs), start),
-        launch_share=share,
+        launch_share=roofline.launch_share(of_processors, n_columns),
     )
 
 

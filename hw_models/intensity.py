@@ -83,9 +83,9 @@ def layer_roofline(
     """
     target = load_device(device) if isinstance(device, str | Path) else device
     plan = make_plan([workload], target, deploy_as, None, seed=0)
-    part = plan.accelerator
-    if part is None:
+    if not plan.processors:
         raise EstimateError(f"{target.full_name}: a roofline needs a processor (GPU or NPU)")
+    part = plan.processors[-1]
     which: Literal["padded", "executed"] = "padded" if part.device.static_shapes else "executed"
     table = table_of(part.layers, [workload.inferences], which, part.precision)
     points = []

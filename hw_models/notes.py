@@ -66,19 +66,14 @@ def _rate(s: Situation) -> Iterator[str]:
 
 
 def _fit(s: Situation) -> Iterator[str]:
-    chip = s.plan.chip
-    if chip is None or not chip.layers[0]:
-        return
-    mapping = chip.mappings[0]
-    if mapping.fits:
-        yield f"the spiking network {mapping.reason}"
-    else:
-        yield f"{mapping.reason}; the figures are for {mapping.n_chips} chips"
+    for mapping in (chip.mappings[0] for chip in s.plan.chips if chip.layers[0]):
+        if mapping.fits:
+            yield f"the spiking network {mapping.reason}"
+        else:
+            yield f"{mapping.reason}; the figures are for {mapping.n_chips} chips"
 
 
 def _launches(s: Situation) -> Iterator[str]:
-    if s.plan.accelerator is None:
-        return
     if min(s.launch_share, s.dense_launch_share) > _LAUNCH_BOUND:
         yield (
             f"dense and sparse are both launch-bound ({s.dense_launch_share:.0%} and "
@@ -87,7 +82,8 @@ def _launches(s: Situation) -> Iterator[str]:
         )
     silent = [
         layer
-        for layer in s.plan.accelerator.layers[0]
+        for part in s.plan.processors
+        for layer in part.layers[0]
         if layer.executed.macs and not layer.executed.launches
     ]
     if silent:
@@ -98,29 +94,28 @@ def _launches(s: Situation) -> Iterator[str]:
 
 
 def _padding(s: Situation) -> Iterator[str]:
-    part = s.plan.accelerator
-    if part is None or not part.device.static_shapes:
-        return
-    executed = s.plan.workloads[0].total("executed").macs
-    padded = s.plan.workloads[0].total("padded").macs
+    layers = [
+        layer for part in s.plan.processors if part.device.static_shapes for layer in part.layers[0]
+    ]
+    executed = sum(layer.executed.macs for layer in layers)
+    padded = sum(layer.padded.macs for layer in layers)
     if padded > executed:
         yield (
             f"static shapes: active tokens padded to {', '.join(map(str, TOKEN_BUCKETS))} cost "
             f"{padded / executed - 1:.0%} more MACs than the run executed"
         )
-    if any(layer.kind in ("gather", "scatter") for layer in part.layers[0]):
+    if any(layer.kind in ("gather", "scatter") for layer in layers):
         yield "the dense twin has no gather and scatter"
 
 
 def _spiking(s: Situation) -> Iterator[str]:
-    layers = [layer for layer in s.plan.workloads[0].layers if layer.is_spiking]
-    if not layers:
-        return
-    if s.plan.chip is None:
+    if any(layer.is_spiking for part in s.plan.processors for layer in part.layers[0]):
         yield (
             "spiking stages are costed as state-update and scattered-add kernels (assumed); "
             "synops and neuron updates are not MACs"
         )
+    layers = [layer for part in s.plan.chips for layer in part.layers[0] if layer.is_spiking]
+    if not layers:
         return
     if not any(layer.is_input for layer in layers):
         yield "the workload has no input layer: injecting input spikes is not counted"
@@ -131,15 +126,16 @@ def _spiking(s: Situation) -> Iterator[str]:
 
 
 def _precision(s: Situation) -> Iterator[str]:
-    part = s.plan.accelerator
-    if part is None:
-        return
-    ran = {layer.ran_as for layer in part.layers[0] if not layer.is_spiking} - {part.precision}
-    if ran:
-        yield (
-            f"ran as {', '.join(sorted(ran))}, costed as {part.precision}: bytes are rescaled, "
-            f"accuracy at that precision is not checked"
-        )
+    ran: dict[str, set[str]] = {}
+    for part in s.plan.processors:
+        own = {layer.ran_as for layer in part.layers[0] if not layer.is_spiking}
+        ran.setdefault(part.precision, set()).update(own - {part.precision})
+    for precision, others in ran.items():
+        if others:
+            yield (
+                f"ran as {', '.join(sorted(others))}, costed as {precision}: bytes are rescaled, "
+                f"accuracy at that precision is not checked"
+            )
 
 
 def _links(s: Situation) -> Iterator[str]:

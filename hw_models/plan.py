@@ -109,15 +109,14 @@ class Plan:
         return tuple(stage for stage in self.workloads[0].stages if stage not in left)
 
     @property
-    def chip(self) -> ChipPart | None:
-        """The first neuromorphic chip, if there is one."""
-        return next((part for part in self.parts if isinstance(part, ChipPart)), None)
+    def chips(self) -> tuple[ChipPart, ...]:
+        """The neuromorphic chips, in order."""
+        return tuple(part for part in self.parts if isinstance(part, ChipPart))
 
     @property
-    def accelerator(self) -> AcceleratorPart | None:
-        """The last processor, if there is one."""
-        found = [part for part in self.parts if isinstance(part, AcceleratorPart)]
-        return found[-1] if found else None
+    def processors(self) -> tuple[AcceleratorPart, ...]:
+        """The processors, in order."""
+        return tuple(part for part in self.parts if isinstance(part, AcceleratorPart))
 
     def idle_w(self) -> Columns | None:
         """Idle power of all parts, shape (n_runs, n_columns); ``None`` where one is unknown."""

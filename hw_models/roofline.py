@@ -30,7 +30,7 @@ bytes = updates * bytes_per_update + synops * bytes_per_synop. All of that is as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -285,11 +285,12 @@ def _layer_s(table: LayerTable, of: _ByKind, work: Work) -> Columns:
     return shared
 
 
-def launch_share(cost: Cost, n_columns: int) -> float:
+def launch_share(costs: Sequence[Cost], n_columns: int) -> float:
     """Return the share of the first run's time that starts work rather than doing it."""
-    total = float(cost.time_s(n_columns)[0, 0])
+    total = sum(float(cost.time_s(n_columns)[0, 0]) for cost in costs)
     starts = sum(
         float(amounts[..., 0].sum())
+        for cost in costs
         for terms in (cost.times, cost.shared_times)
         for term, amounts in terms.items()
         if term in OVERHEADS
