@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -139,7 +140,7 @@ def test_no_measured_result_enters_a_prediction(name: str) -> None:
         ({"notes": ""}, "no energy of a known boundary (it is not stated)"),
     ],
 )
-def test_what_cannot_be_predicted_says_why(cells: dict[str, object], reason: str) -> None:
+def test_what_cannot_be_predicted_says_why(cells: dict[str, Any], reason: str) -> None:
     (found,) = reasons(replace(CORE, **cells))
     assert reason in found
 
