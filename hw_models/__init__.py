@@ -22,10 +22,12 @@ from hw_models.errors import (
     WorkloadError,
 )
 from hw_models.estimate import estimate
+from hw_models.intensity import LayerRoofline, layer_roofline
 from hw_models.loader import device_names, link_names, load_device
 from hw_models.many import Estimates, estimate_many
 from hw_models.ops import LayerOps, OpKind, Ops, Precision
 from hw_models.report import EnergyReport
+from hw_models.sensitivity import Sensitivity, sensitivity
 from hw_models.sourced import Sourced, with_constant
 from hw_models.uncertainty import Interval
 from hw_models.units import format_quantity
@@ -45,6 +47,7 @@ __all__ = [
     "HwModelError",
     "Interval",
     "LayerOps",
+    "LayerRoofline",
     "Link",
     "NeuromorphicChip",
     "OpKind",
@@ -52,6 +55,7 @@ __all__ = [
     "Placed",
     "Precision",
     "Ratios",
+    "Sensitivity",
     "Sourced",
     "System",
     "UnknownDeviceError",
@@ -65,7 +69,9 @@ __all__ = [
     "estimate",
     "estimate_many",
     "format_quantity",
+    "layer_roofline",
     "link_names",
     "load_device",
+    "sensitivity",
     "with_constant",
 ]

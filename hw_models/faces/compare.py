@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 
 from hw_models.compare import compare
 from hw_models.estimate import estimate
@@ -11,7 +12,7 @@ from hw_models.faces.estimate import record_of
 from hw_models.faces.options import add_run_options, add_workload_options, workload_of
 from hw_models.faces.output import add_output_options, deliver
 from hw_models.loader import load_device
-from hw_models.page import Page, Part
+from hw_models.page import Page, Part, Table
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,8 +49,11 @@ def run(arguments: argparse.Namespace) -> str:
         )
         for name in names
     ]
-    part = compare(reports).part()
-    table, *rest = part.sections
-    shown = Part(part.title, (table, *pictures.stages(reports), *rest))
+    comparison = compare(reports)
+    part = comparison.part()
+    tables = [section for section in part.sections if isinstance(section, Table)]
+    rest = [section for section in part.sections if not isinstance(section, Table)]
+    shown = Part(part.title, (*tables, *pictures.stages(reports), *rest))
     page = Page(f"{workload.name}: {' against '.join(names)}", (shown,))
-    return deliver(page, record_of(workload, reports), arguments)
+    ratios = [asdict(each) for each in comparison.ratios()]
+    return deliver(page, record_of(workload, reports) | {"ratios": ratios}, arguments)

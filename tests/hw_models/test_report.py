@@ -73,7 +73,41 @@ def test_markdown_says_what_a_reader_needs(pipeline: Workload) -> None:
     for each in report.dominant:
         assert f"- {each.name}: alone moves energy above idle from" in text
     assert "[davies2018] Davies et al." in text
-    assert all(line.count("|") in (0, 3, 4) for line in text.splitlines())
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 3
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_layers_are_ranked_and_their_shares_cover_the_active_energy(pipeline: Workload) -> None:
+    report = estimate(pipeline, "jetson-orin-nano")
+    table = report.layers(at_most=100)
+    assert table is not None
+    assert {row[0] for row in table.rows} == {"/".join(each.key) for each in pipeline.layers}
+    energy_j: dict[str, float] = {}
+    for row in report.rows:
+        if row.layer:
+            name = f"{row.stage}/{row.layer}"
+            energy_j[name] = energy_j.get(name, 0.0) + row.amount.value
+    assert [row[0] for row in table.rows] == sorted(energy_j, key=lambda name: -energy_j[name])
+    shares = [int(row[2].strip("<%")) for row in table.rows]
+    assert sum(shares) == pytest.approx(100, abs=len(shares))
+    short = report.layers(at_most=2)
+    assert short is not None
+    assert short.title == f"Layers that take most energy, 2 of {len(pipeline.layers)}"
+    assert short.rows == table.rows[:2]
+
+
+def test_a_report_of_nothing_has_no_figures_but_reasons(pipeline: Workload) -> None:
+    """Never a silent zero: what is not costed is a dash, and the reason stands beside it."""
+    report = estimate(Workload("ann", 1, 25, pipeline.layers[3:]), "loihi2")
+    assert report.stages() is None
+    assert report.layers() is None
+    cells = {cell for row in report.summary().rows for cell in row[1:]}
+    assert cells == {"-"}
+    text = report.to_markdown()
+    for each in report.not_covered:
+        assert f"- not covered: {each.stage}: {each.reason}" in text
 
 
 class Balanced(HTMLParser):
@@ -105,9 +139,9 @@ def test_html_is_balanced_and_escapes_names(pipeline: Workload) -> None:
 def test_comparison_puts_pipelines_side_by_side(pipeline: Workload) -> None:
     names = ["jetson-orin-nano@7w", "jetson-orin-nano@15w", "loihi2+jetson-orin-nano"]
     both = compare([estimate(pipeline, name) for name in names])
-    assert [row[0] for row in both.table()[1:]] == names
+    assert [row[0] for row in both.table().rows] == names
     assert list(both.to_dict()) == names
-    assert both.to_markdown().count("\n| ") == 3
+    assert both.to_markdown().count("\n| ") == 4 + 3  # devices, and ratios over the first
     assert "- jetson-orin-nano@7w: module input (VDD_IN)" in both.to_markdown()
     page = Balanced()
     page.feed(both._repr_html_())
