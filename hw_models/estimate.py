@@ -176,7 +176,7 @@ class _Summary:
             power_w=interval(power),
             latency_s=interval(latency),
             realtime=bool(self.rate_hz * latency[0] <= 1) if costed else None,
-            fits=all(chip.mappings[0].fits for chip in plan.chips) if plan.chips else None,
+            fits=_fits(plan),
             rows=_rows(lines, c) if costed else (),
             times=_rows(result.times(), c) if costed else (),
             by_stage=_by_stage(lines, c) if costed else {},
@@ -194,6 +194,12 @@ class _Summary:
             if costed
             else {},
         )
+
+
+def _fits(plan: Plan) -> bool | None:
+    """Whether every chip holds what it runs of the first run; ``None`` where none runs any."""
+    fits = [chip.mappings[0].fits for chip in plan.chips if chip.layers[0]]
+    return all(fits) if fits else None
 
 
 def _rows(lines: Sequence[Line], c: Constants) -> tuple[Row, ...]:
