@@ -180,8 +180,10 @@ def make_plan(
     for name, link in zip(link_names, links, strict=True):
         sourced |= _named(name, link, _link_constants(link))
     drawn = nominal(sourced) if samples is None else sample(sourced, samples, seed)
+    inferences = [workload.inferences for workload in workloads]
     parts = tuple(
-        _part(device, layers, at, drawn.under(name)) for device, layers, at, name in assigned
+        _part(device, layers, at, drawn.under(name), inferences)
+        for device, layers, at, name in assigned
     )
     sent = [_crossings(run, parts) for run in range(len(workloads))] if links else []
     return Plan(
@@ -207,10 +209,13 @@ def _part(
     layers: tuple[tuple[LayerOps, ...], ...],
     precision: Precision,
     c: Constants,
+    inferences: Sequence[int],
 ) -> ChipPart | AcceleratorPart:
     if isinstance(device, Accelerator):
         return AcceleratorPart(device, layers, precision, c)
-    return ChipPart(device, layers, tuple(map_layers(each, device.limits) for each in layers), c)
+    mapped = zip(layers, inferences, strict=True)
+    mappings = tuple(map_layers(each, device.limits, count) for each, count in mapped)
+    return ChipPart(device, layers, mappings, c)
 
 
 def _crossings(

@@ -67,6 +67,21 @@ def test_energy_and_latency_by_hand() -> None:
     assert report.covers == ("encoder",) and not report.not_covered
 
 
+def test_a_longer_recording_of_the_same_windows_costs_the_same() -> None:
+    """Forty windows with forty times the counts: per inference as one, on as many cores."""
+    one, forty = (
+        Ops(macs=n * 1_000_000, elements=n * 8_000, weight_bytes=n * 3600) for n in (1, 40)
+    )
+    reports = [
+        estimate(Workload("sdnn", n, 25, (ann("a", OpKind.CONV, 0.1, ops),)), "loihi2")
+        for n, ops in ((1, one), (40, forty))
+    ]
+    first, second = reports
+    assert first.energy_active_j is not None and second.energy_active_j is not None
+    assert second.energy_active_j.value == pytest.approx(first.energy_active_j.value, rel=1e-12)
+    assert second.fits is first.fits is True
+
+
 def test_layers_that_skip_work_send_less() -> None:
     """Half the tokens executed: half the operations and elements, the same cores."""
     dense = Ops(macs=1_000_000, elements=8_000)
