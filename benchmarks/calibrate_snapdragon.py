@@ -18,6 +18,11 @@ byte efficiency 1 / k, and V as activation share B / V.
    full static context. Prefill has no row that may set constants: it runs at the rate of w8a16.
 4. Energy above idle per MAC, and how the engines compare, of the one metered chip (865 class).
 
+The form was chosen among a dozen that predict networks left out equally well (17 to 21%). A first
+choice, with k on the fixed times too and a factor of its own for the one ViT, was off by 29% on the
+check rows of the 8 Gen 3. It was given up because starting a graph is no arithmetic and one network
+sets no factor; so the form, though no constant, has seen how those 12 rows came out once.
+
 Only rows of role ``calibrate`` are read (a network that is also checked on a device sets nothing
 there). Prints each fitted constant beside the catalog's; exit status 1 where they differ by more
 than the catalog's rounding. ``--leave-one-out`` adds the spread of the constants and the residuals
@@ -113,7 +118,7 @@ def runs_of(rows: Sequence[EdgeRow]) -> list[Run]:
                 device=device,
                 network=row.network,
                 precision=precision,
-                group=GROUPS.get(row.op_class, ""),
+                group=GROUPS.get(OpKind(row.op_class or "cnn"), ""),
                 macs=counts.macs,
                 weight_bytes=counts.weight_bytes * WEIGHT_BYTES[precision],
                 activation_bytes=counts.write_bytes * ACTIVATION_BYTES[precision],
@@ -183,7 +188,9 @@ def fit_reference(runs: Sequence[Run]) -> dict[str, float]:
     return dict(zip(names, np.exp(least_squares(residuals, centre).x).tolist(), strict=True))
 
 
-def fit_shifts(runs: Sequence[Run], q: Mapping[str, float], times: Mapping[tuple[str, str], float]):
+def fit_shifts(
+    runs: Sequence[Run], q: Mapping[str, float], times: Mapping[tuple[str, str], float]
+) -> Array:
     """Fit log factors on time: all, fixed, arithmetic, memory, then one per precision."""
     known = [run for run in runs if (run.network, run.precision) in times]
     parts = terms(known, q)
@@ -197,7 +204,8 @@ def fit_shifts(runs: Sequence[Run], q: Mapping[str, float], times: Mapping[tuple
         predicted = np.log(moved / total(parts)) + theta[0] + theta[4 + at]
         return np.concatenate([student((predicted - ratio) / RATIO_NOISE), theta / spread])
 
-    return least_squares(residuals, np.full(7, 1e-3)).x
+    shifts: Array = least_squares(residuals, np.full(7, 1e-3)).x
+    return shifts
 
 
 def constants(q: Mapping[str, float], shifts: Array, precision: str) -> dict[str, float]:
@@ -224,12 +232,8 @@ def fit_decoding(rows: Sequence[EdgeRow]) -> dict[str, dict[str, float]]:
     devices = [str(device_of(row)) for row in known]
     others = [name for name in LM_FACTORS if name in devices]
     params = np.array([(row.params_m or math.nan) * 1e6 for row in known])
-    elements = np.array(
-        [
-            attention_elements(size, float(facts(row)["context_tokens"]))
-            for size, row in zip(params, known, strict=True)
-        ]
-    )
+    contexts = [float(facts(row)["context_tokens"]) for row in known]
+    elements = np.array([attention_elements(*each) for each in zip(params, contexts, strict=True)])
     measured = np.log([(row.latency_ms or math.nan) * 1e-3 for row in known])
     centre = np.log([*(each[0] for each in LM_PRIORS.values()), *(LM_FACTORS[x] for x in others)])
     spread = np.array([*(each[1] for each in LM_PRIORS.values()), *[LM_FACTOR_SD] * len(others)])
@@ -238,7 +242,7 @@ def fit_decoding(rows: Sequence[EdgeRow]) -> dict[str, dict[str, float]]:
         fixed_s, byte_per_s, element_s = np.exp(theta[:3])
         factor = [theta[3 + others.index(name)] if name in others else 0.0 for name in devices]
         at = fixed_s + params * WEIGHT_BYTES["w4"] / byte_per_s + element_s * elements
-        return np.log(at) + np.array(factor)
+        return np.asarray(np.log(at) + factor)
 
     def residuals(theta: Array) -> Array:
         return np.concatenate([(predict(theta) - measured) / LM_NOISE, (theta - centre) / spread])
@@ -344,10 +348,8 @@ def leave_one_out(runs: Sequence[Run]) -> None:
     """Print how constants and residuals spread when each network is left out in turn."""
     networks = sorted({run.network for run in runs})
     fits = {name: fit_reference([run for run in runs if run.network != name]) for name in networks}
-    off = []
-    for name, q in fits.items():
-        left = [run for run in runs if run.network == name]
-        off.extend(np.log(total(terms(left, q)) / [run.time_s for run in left]))
+    left = [(run, fits[run.network]) for run in runs]
+    off = np.array([math.log(total(terms([run], q))[0] / run.time_s) for run, q in left])
     share = np.abs(np.exp(off) - 1)
     low, high = np.quantile(off, [0.05, 0.95])
     print(f"\nleave one network out, {len(off)} rows, {len(networks)} networks: mean error "
@@ -366,10 +368,6 @@ def compare(fitted: Mapping[str, Mapping[str, float]]) -> int:
     for device, values in fitted.items():
         held = dict(sourced_items(load_device(device)))
         for key, value in values.items():
-            if key not in held:
-                print(f"{device:26} {key:40} {value:11.4g}   not in the catalog   differs")
-                wrong += 1
-                continue
             differs = abs(held[key].value / value - 1) > ROUNDING
             wrong += differs
             mark = "   differs" if differs else ""
@@ -383,6 +381,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--leave-one-out", action="store_true", help="spread of constants")
     options = parser.parse_args(arguments)
     rows = [row for row in read_rows(options.rows) if isinstance(row, EdgeRow)]
+    roles = effective_roles(rows)
+    there = {device_of(row) for row in rows if roles[row.id] == "calibrate"}
+    for device in (REFERENCE, LM_REFERENCE, OLD, *TWINS.values()):
+        if device not in there:
+            parser.error(f"{options.rows}: no calibrate rows of {device}, on which others rest")
     print(f"{'device':26} {'constant':40} {'fitted':>11} {'catalog':>11}")
     wrong = compare(fit_all(rows))
     if options.leave_one_out:

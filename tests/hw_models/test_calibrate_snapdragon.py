@@ -134,3 +134,14 @@ def test_the_metered_engines_cost_above_idle_what_their_meter_said(
     above_idle_mj = row.energy_mj_per_inf - 9.87 * row.latency_ms
     assert report.energy_active_j is not None
     assert report.energy_active_j.value * 1e3 == pytest.approx(above_idle_mj, rel=0.02)
+
+
+def test_a_table_without_the_reference_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.csv"
+    lines = fit.ROWS.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(line for line in lines if "Galaxy S24" not in line))
+    with pytest.raises(SystemExit):
+        fit.main(["--rows", str(path)])
+    assert "no calibrate rows of snapdragon-8-gen-3" in capsys.readouterr().err
