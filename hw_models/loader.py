@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -76,11 +76,19 @@ class Reference:
     author: str
     title: str
     year: str
+    url: str = ""
+    doi: str = ""
     note: str = ""
 
+    @property
+    def locator(self) -> str:
+        """Where to find it: doi, address and note, as far as given."""
+        doi = f"doi {self.doi}" if self.doi else ""
+        return "; ".join(each for each in (self.note, doi, self.url) if each)
+
     def __str__(self) -> str:
-        note = f" {self.note}." if self.note else ""
-        return f"[{self.key}] {self.author} ({self.year}). {self.title}.{note}"
+        locator = f" {self.locator}." if self.locator else ""
+        return f"[{self.key}] {self.author} ({self.year}). {self.title}.{locator}"
 
 
 def load_references(path: Path) -> dict[str, Reference]:
@@ -99,8 +107,8 @@ def load_references(path: Path) -> dict[str, Reference]:
         missing = [name for name in ("author", "title", "year") if name not in found]
         if missing:
             raise CatalogError(f"{path.name}: {key}: field {missing[0]} is missing")
-        known = {name: found.get(name, "") for name in ("author", "title", "year", "note")}
-        references[key] = Reference(key, **known)
+        known = {field.name: found.get(field.name, "") for field in fields(Reference)}
+        references[key] = Reference(**{**known, "key": key})
     return references
 
 
