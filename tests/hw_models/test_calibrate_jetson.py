@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.calibrate_jetson import ROWS, START, fit_all, fit_ampere, main
 from benchmarks.jetson_runs import AMPERE, Run, law_s, network_runs, processor, run_of
-from hw_models import estimate
+from hw_models import Workload, estimate
+from hw_models.ops import ACTIVATION_BYTES, WEIGHT_BYTES
 from hw_models.validate.facts import facts
 from hw_models.validate.question import Network, network_of
 from hw_models.validate.rows import EdgeRow, read_rows
@@ -81,6 +82,21 @@ def test_the_law_is_the_one_of_the_package(rows: list[EdgeRow]) -> None:
         expected = estimate(network.workload, device, deploy_as=run.precision)
         assert expected.latency_s is not None
         assert law_s(run, q) == pytest.approx(expected.latency_s.value, rel=1e-9)
+
+
+def test_a_decoded_token_costs_its_weight_bytes_however_long_it_takes() -> None:
+    """No second power term: bytes at the catalog's energy per byte, idle power apart."""
+    device = processor("jetson-orin-nano")
+    token = Workload.from_totals(10**9, 10**9, op_class="decode")
+    decode, counts = device.kinds["decode"], token.layers[0].executed
+    assert decode.byte_j and decode.activation_share
+    per_byte_j = decode.byte_j["q4k"].value
+    kept = decode.activation_share["any"].value * ACTIVATION_BYTES["q4k"] * counts.write_bytes
+    n_bytes = 10**9 * WEIGHT_BYTES["q4k"] + kept
+    for latency_s in (None, 1.0, 2.0):
+        report = estimate(token, device, deploy_as="q4k", latency_s=latency_s)
+        assert report.energy_active_j is not None
+        assert report.energy_active_j.value == pytest.approx(per_byte_j * n_bytes, rel=1e-9)
 
 
 def test_orin_modules_share_their_architecture() -> None:
