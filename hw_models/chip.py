@@ -85,6 +85,8 @@ class ChipConstants:
         Static power of the board beside its chips.
     energy_factor, time_factor
         Doubt about the equations as a whole: on the energy of neurocores, on their time.
+    sleep_w, wake_s
+        Whole board asleep, and time to wake it: for duty cycles; unknown where absent.
     """
 
     synop_j: Sourced
@@ -116,6 +118,8 @@ class ChipConstants:
     x86_code_w: Sourced | None = None
     x86_busy: Sourced | None = None
     board_w: Sourced | None = None
+    sleep_w: Sourced | None = None
+    wake_s: Sourced | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 

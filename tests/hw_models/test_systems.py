@@ -179,7 +179,7 @@ def test_three_parts_are_the_sum_of_parts_and_links() -> None:
     run, usb, pcie = staged(), link("usb"), link("pcie")
     report = estimate(run, f"loihi2+usb+jetson-orin-nano@7w+pcie+{JETSON}", deploy_as="fp16")
     alone = [
-        estimate(part_of(run, *stages), device, deploy_as=precision)
+        estimate(part_of(run, *stages), device, deploy_as=precision)  # type: ignore[arg-type]
         for stages, device, precision in (
             (("change",), "loihi2", None),
             (("encoder",), "jetson-orin-nano@7w", "fp16"),
