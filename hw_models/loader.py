@@ -43,6 +43,11 @@ _ADAPTERS: Mapping[str, TypeAdapter[NeuromorphicChip | Accelerator | Link]] = {
     "link": TypeAdapter(Link),
 }
 _PACKAGE = Path(__file__).parent
+# name = {value}, with braces inside it up to two deep; name = "value"; name = 2026
+_FIELD = re.compile(
+    r"(\w+)\s*=\s*(?:\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}|\"([^\"]*)\"|(\d+))"
+)
+_NO_BRACES = str.maketrans("", "", "{}")
 _LAST_STAGE = "decoder"  # what the last of two processors runs
 
 
@@ -92,24 +97,30 @@ class Reference:
 
 
 def load_references(path: Path) -> dict[str, Reference]:
-    """Read a BibTeX file of flat entries with brace-delimited fields.
+    """Read a BibTeX file; fields may stand in braces, in quotes or, as numbers, bare.
 
     Raises
     ------
     CatalogError
-        An entry lacks author, title or year.
+        The file cannot be read, or an entry lacks author, title or year or appears twice.
     """
-    references = {}
-    text = path.read_text(encoding="utf-8")
-    for entry in re.finditer(r"@\w+\{(\w+),(.*?)\n\}", text, flags=re.DOTALL):
-        key, body = entry.groups()
-        found = dict(re.findall(r"(\w+)\s*=\s*\{(.*)\}", body))
-        missing = [name for name in ("author", "title", "year") if name not in found]
+    found: dict[str, Reference] = {}
+    _, *entries = re.split(r"^[ \t]*@(?=\w+\s*\{)", _text(path, "bibliography"), flags=re.MULTILINE)
+    for entry in entries:
+        key, _, body = entry.partition("{")[2].partition(",")
+        key = key.strip()
+        given = {
+            name.lower(): " ".join((braced or quoted or bare).translate(_NO_BRACES).split())
+            for name, braced, quoted, bare in _FIELD.findall(body)
+        }
+        missing = [name for name in ("author", "title", "year") if not given.get(name)]
         if missing:
             raise CatalogError(f"{path.name}: {key}: field {missing[0]} is missing")
-        known = {field.name: found.get(field.name, "") for field in fields(Reference)}
-        references[key] = Reference(**{**known, "key": key})
-    return references
+        if key in found:
+            raise CatalogError(f"{path.name}: {key}: appears twice; rename one")
+        known = {field.name: given.get(field.name, "") for field in fields(Reference)}
+        found[key] = Reference(**{**known, "key": key})
+    return found
 
 
 def load_file(path: str | Path) -> NeuromorphicChip | Accelerator | Link:
@@ -128,12 +139,17 @@ def load_file(path: str | Path) -> NeuromorphicChip | Accelerator | Link:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise CatalogError(f"{path}: cannot read the device file: {reason}") from error
+        return tomllib.loads(_text(path, "device file"))
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(f"{path}: not TOML: {error}") from error
+
+
+def _text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise CatalogError(f"{path}: cannot read the {what}: {reason}") from error
 
 
 def _validated(path: Path, data: Mapping[str, Any]) -> NeuromorphicChip | Accelerator | Link:
