@@ -16,9 +16,9 @@ from hw_models.faces.parser import make_parser
 _USAGE, _BAD_FILE = 2, 3
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
-    arguments = make_parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, prog: str = "python -m hw_models") -> int:
+    """Run the command line, called ``prog`` in its help; return the exit code."""
+    arguments = make_parser(prog).parse_args(argv)
     try:
         text = arguments.run(arguments)
     except (WorkloadError, CatalogError, RowsError, OutputError) as error:

@@ -1,4 +1,4 @@
-"""The command line: ``neurovlm run|demo|simulate|convert|power|devices``.
+"""The command line: ``neurovlm run|demo|simulate|convert|power|devices|validate|...``.
 
 Exit codes: 0 done, 2 wrong usage, 3 bad input file, 4 a needed component is missing, 1 else.
 """
@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.exceptions import TyperException
 
+from neurovlm import cli_hardware
 from neurovlm.cli_convert import Dialect, NormInput, Reset, convert
+from neurovlm.cli_hardware import Deploy, Device, Json, Rate, Seed
 from neurovlm.core.errors import NeurovlmError, UsageError
 from neurovlm.spiking.backends.base import BACKENDS
 from neurovlm.spiking.dynamics import Precision
@@ -44,17 +46,6 @@ Model = Annotated[
 Detector = Annotated[
     str | None, typer.Option("--detector", help="Change detector: hand or learned; default hand.")
 ]
-Device = Annotated[
-    list[str] | None,
-    typer.Option("--device", help="Device, device@mode or system a+b; repeat for several."),
-]
-Rate = Annotated[
-    float | None, typer.Option("--rate", help="Inferences per second; default 1000 / window-ms.")
-]
-Deploy = Annotated[
-    str | None,
-    typer.Option("--deploy-precision", help="Precision the ANN is costed at: fp32, fp16, int8."),
-]
 WindowMs = Annotated[
     float | None, typer.Option("--window-ms", help="Window of one inference; default 25.")
 ]
@@ -65,12 +56,8 @@ FitOption = Annotated[
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML file with any of these and every constant.")
 ]
-Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Seed of the device intervals; default 0.")
-]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the report and data.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Sensor = Annotated[
     str | None, typer.Option("--sensor", help="Sensor size WxH, where the file does not say.")
 ]
@@ -242,49 +229,7 @@ def simulate(
 app.command(epilog="Example: neurovlm convert net.nir ours.nir --from norse")(convert)
 
 
-@app.command(epilog="Example: neurovlm power out/hand/workload.json --device loihi2+jetson-nano")
-def power(
-    workload: Annotated[
-        Path, typer.Argument(help="workload.json of a run, or one written by hand.")
-    ],
-    device: Device = None,
-    rate: Rate = None,
-    deploy_precision: Deploy = None,
-    seed: Seed = None,
-    as_json: Json = False,
-) -> None:
-    """Estimate energy, power and latency of counted work on each device."""
-    from hw_models import Workload, estimate
-    from neurovlm.pipeline.config import DEFAULT_DEVICES
-    from neurovlm.report.table import estimates
-
-    counted = Workload.load(workload)
-    precision: Any = deploy_precision  # estimate() refuses what it does not know
-    reports = {
-        name: estimate(counted, name, rate_hz=rate, deploy_as=precision, seed=seed or 0)
-        for name in device or DEFAULT_DEVICES
-    }
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "schema_version": 1,
-                    "workload_hash": counted.hash(),
-                    "devices": {name: report.to_dict() for name, report in reports.items()},
-                },
-                allow_nan=False,
-            )
-        )
-    else:
-        Console().print(estimates(reports))
-
-
-@app.command(epilog="Example: neurovlm devices --json")
-def devices(as_json: Json = False) -> None:
-    """List the devices of the catalogue with their modes and limits."""
-    from hw_models.__main__ import main as hw_main
-
-    raise typer.Exit(hw_main(["devices", *(["--json"] if as_json else [])]))
+cli_hardware.add_commands(app)
 
 
 def main() -> None:
@@ -313,11 +258,9 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _hw_code(error: Exception) -> int:
-    from hw_models import CatalogError, EstimateError, UnknownDeviceError, WorkloadError
+    from hw_models import CatalogError, WorkloadError
 
-    if isinstance(error, CatalogError | WorkloadError):
-        return 3
-    return 2 if isinstance(error, UnknownDeviceError | EstimateError) else 1
+    return 3 if isinstance(error, CatalogError | WorkloadError) else 2
 
 
 def _prepare(out: Path, overwrite: bool, config: Path | None, **options: Any) -> Any:

@@ -28,7 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "break-even",
         help="say at which rate, event rate or activity two devices change places",
-        epilog="example: python -m hw_models break-even run.json --a jetson-orin-nano "
+        epilog="example: %(prog)s run.json --a jetson-orin-nano "
         "--b loihi2+jetson-orin-nano --over event-rate",
     )
     add_workload_options(parser)

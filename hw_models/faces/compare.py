@@ -20,7 +20,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "compare",
         help="put devices side by side; unlike scopes or coverage are refused",
-        epilog="example: python -m hw_models compare run.json --device jetson-orin-nano "
+        epilog="example: %(prog)s run.json --device jetson-orin-nano "
         "--device loihi2+jetson-orin-nano",
     )
     add_workload_options(parser)

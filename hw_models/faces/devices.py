@@ -23,7 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "devices",
         help="list devices, or show every constant of some",
-        epilog="example: python -m hw_models devices jetson-orin-nano@7w",
+        epilog="example: %(prog)s jetson-orin-nano@7w",
     )
     parser.add_argument(
         "name", nargs="*", metavar="NAME", help="device, device@mode, system a+b or TOML file"

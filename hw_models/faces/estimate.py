@@ -24,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "estimate",
         help="estimate a workload on devices",
-        epilog="example: python -m hw_models estimate run.json --device loihi2+jetson-orin-nano",
+        epilog="example: %(prog)s run.json --device loihi2+jetson-orin-nano",
     )
     add_workload_options(parser)
     parser.add_argument(

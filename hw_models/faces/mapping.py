@@ -29,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "map",
         help="map spiking layers to the cores of a neuromorphic chip",
-        epilog="example: python -m hw_models map run.json --device loihi2 --plot cores.png",
+        epilog="example: %(prog)s run.json --device loihi2 --plot cores.png",
     )
     add_workload_options(parser)
     parser.add_argument("--device", required=True, help="a neuromorphic chip, or a system with one")

@@ -8,10 +8,10 @@ from hw_models.faces import break_even, compare, devices, estimate, mapping
 from hw_models.validate import command as validate
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(prog: str) -> argparse.ArgumentParser:
     """Return the parser; each command sets ``run``, which returns the text to print."""
     parser = argparse.ArgumentParser(
-        prog="python -m hw_models",
+        prog=prog,
         description="Energy, latency and power from operation counts and cited constants.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hw_models.accelerator import Accelerator
+from hw_models.device import System
+from hw_models.loader import load_device
 from hw_models.page import Picture
 from hw_models.report import EnergyReport
 from hw_models.workload import Workload
@@ -57,15 +60,22 @@ def tornado(workload: Workload, report: EnergyReport, options: dict[str, Any]) -
 
 
 def roofline(workload: Workload, report: EnergyReport, options: dict[str, Any]) -> list[Picture]:
-    """Layers under the ceilings of the processor, where there is one."""
-    if report.deploy_as is None:
-        return []
+    """Layers under the ceilings of each processor."""
+    device = load_device(report.device)
+    parts = [p.device for p in device.parts] if isinstance(device, System) else [device]
+    processors = [part for part in parts if isinstance(part, Accelerator)]
 
-    def draw(ax: Axes | None) -> Axes:
-        from hw_models import plot
-        from hw_models.intensity import layer_roofline
+    def picture(index: int) -> Picture:
+        def draw(ax: Axes | None) -> Axes:
+            from hw_models import plot
+            from hw_models.intensity import layer_roofline
 
-        found = layer_roofline(workload, report.device, deploy_as=options["deploy_as"])
-        return plot.roofline(found, ax)
+            found = layer_roofline(
+                workload, report.device, deploy_as=options["deploy_as"], processor=index
+            )
+            return plot.roofline(found, ax)
 
-    return [Picture("Layers under the ceilings of the processor; area: share of the time.", draw)]
+        name = processors[index].title
+        return Picture(f"Layers under the ceilings of {name}; area: share of the time.", draw)
+
+    return [picture(index) for index in range(len(processors))]

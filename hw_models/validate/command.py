@@ -28,7 +28,7 @@ def add_parser(
     parser = subparsers.add_parser(
         "validate",
         help="predict published measurements and score the predictions",
-        epilog="example: python -m hw_models validate --rows mine.csv --json",
+        epilog="example: %(prog)s --rows mine.csv --json",
     )
     parser.add_argument(
         "--rows", action="append", type=Path, metavar="FILE.csv",
