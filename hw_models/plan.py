@@ -287,9 +287,17 @@ def _named(
     Boards of one type, and one board in another power mode, share all constants but those that the
     mode sets, so that comparing them is comparing like with like, draw by draw.
     """
-    mode = f"@{device.mode}" if isinstance(device, Accelerator) else ""
-    named = {}
-    for key, constant in constants.items():
-        cause = f"{device.name}{mode if key in _OF_THE_MODE else ''}.{key}"
-        named[f"{prefix}.{key}"] = constant if constant.shares else replace(constant, shares=cause)
-    return named
+    return {
+        f"{prefix}.{key}": replace(constant, shares=_cause(device, key, constant.shares))
+        for key, constant in constants.items()
+    }
+
+
+def _cause(device: NeuromorphicChip | Accelerator | Link, key: str, shares: str) -> str:
+    if not shares:
+        mode = f"@{device.mode}" if isinstance(device, Accelerator) and key in _OF_THE_MODE else ""
+        return f"{device.name}{mode}.{key}"
+    if "." in shares:
+        return shares
+    sign = "-" if shares.startswith("-") else ""
+    return f"{sign}{device.name}.{shares.removeprefix('-')}"

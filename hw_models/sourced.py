@@ -35,7 +35,8 @@ class Sourced:
         assumed.
     shares
         Name of a common cause. Constants that name the same one are drawn at the same quantile of
-        their ranges; a leading ``-`` draws at the opposite quantile. Empty: independent.
+        their ranges; a leading ``-`` draws at the opposite quantile. Empty: independent. A name
+        is known within its device; one with a dot, ``link.bytes_per_spike``, in all of them.
     """
 
     value: _Number

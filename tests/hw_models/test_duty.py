@@ -10,6 +10,7 @@ from hw_models import (
     Accelerator,
     EstimateError,
     Interval,
+    NeuromorphicChip,
     Placed,
     Sourced,
     System,
@@ -126,6 +127,7 @@ def test_the_cheaper_is_done_draw_by_draw(pipeline: Workload) -> None:
 
 def test_a_system_sleeps_where_it_can(pipeline: Workload) -> None:
     chip = load_device("loihi2")
+    assert isinstance(chip, NeuromorphicChip)
     board = sleeper(number(0.5), wake_s=0.2)
     named = load_device(f"loihi2+usb+{JETSON}")
     assert isinstance(named, System)

@@ -286,11 +286,21 @@ def test_modes_share_what_the_mode_does_not_set() -> None:
     }
 
 
-def test_a_cause_that_the_device_file_names_is_kept() -> None:
-    number = Sourced(1.0, 0.5, 2.0, "assumption", "a test", "assumed", shares="-mine")
+@pytest.mark.parametrize(
+    ("shares", "cause"),
+    [
+        ("mine", "jetson-orin-nano.mine"),
+        ("-mine", "-jetson-orin-nano.mine"),
+        ("our.own", "our.own"),
+        ("-our.own", "-our.own"),
+        ("", "jetson-orin-nano.byte_j"),
+    ],
+)
+def test_a_cause_is_known_within_its_device_or_with_a_dot_in_all(shares: str, cause: str) -> None:
+    number = Sourced(1.0, 0.5, 2.0, "assumption", "a test", "assumed", shares=shares)
     own = with_constant(board(), "byte_j", number)
     plan = make_plan([part_of(staged(), "encoder")], own, "fp16", None, 0)
-    assert plan.constants.sourced[f"{JETSON}.byte_j"] == number
+    assert plan.constants.sourced[f"{JETSON}.byte_j"] == replace(number, shares=cause)
 
 
 def test_a_measured_board_beside_one_of_the_catalog_keeps_its_own_numbers() -> None:
