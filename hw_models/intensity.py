@@ -66,26 +66,40 @@ class LayerRoofline:
 
 
 def layer_roofline(
-    workload: Workload, device: str | Path | Device, *, deploy_as: Precision | None = None
+    workload: Workload,
+    device: str | Path | Device,
+    *,
+    deploy_as: Precision | None = None,
+    processor: int = -1,
 ) -> LayerRoofline:
     """Place the layers of a workload under the ceilings of a processor, at nominal constants.
 
-    In a system, it is its last processor with the layers that run there. The rate reached is
-    MACs over the whole time of the layer, launches included, so that a point lies below the
-    ceilings by what efficiency, scalar elements and launches cost.
+    The rate reached is MACs over the whole time of the layer, launches included, so that a point
+    lies below the ceilings by what efficiency, scalar elements and launches cost.
+
+    Parameters
+    ----------
+    workload, device, deploy_as
+        As for :func:`hw_models.estimate`.
+    processor
+        Which one of a system of several, by its place among the processors; the last by default.
 
     Raises
     ------
     UnknownDeviceError
         No such device, mode or system.
     EstimateError
-        The device has no processor, or lacks the precision or a kind of layer.
+        The device has no such processor, or lacks the precision or a kind of layer.
     """
     target = load_device(device) if isinstance(device, str | Path) else device
     plan = make_plan([workload], target, deploy_as, None, seed=0)
     if not plan.processors:
         raise EstimateError(f"{target.full_name}: a roofline needs a processor (GPU or NPU)")
-    part = plan.processors[-1]
+    if not -len(plan.processors) <= processor < len(plan.processors):
+        raise EstimateError(
+            f"{target.full_name} has {len(plan.processors)} processors, got processor={processor}"
+        )
+    part = plan.processors[processor]
     which: Literal["padded", "executed"] = "padded" if part.device.static_shapes else "executed"
     table = table_of(part.layers, [workload.inferences], which, part.precision)
     points = []

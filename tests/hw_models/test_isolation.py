@@ -9,7 +9,8 @@ from pathlib import Path
 import hw_models
 
 ROOT = Path(hw_models.__file__).parents[1]
-FOREIGN = ("torch", "neurovlm", "snntorch", "lava", "nir", "numba", "brian2", "norse", "matplotlib")
+FOREIGN = ("torch", "neurovlm", "snntorch", "lava", "nir", "numba", "brian2", "norse", "scipy")
+OF_FACES = ("matplotlib", "rich", "jinja2")
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -23,7 +24,14 @@ def loaded_after(statement: str) -> set[str]:
 def test_import_loads_nothing_foreign() -> None:
     loaded = loaded_after("import hw_models, hw_models.__main__")
     assert "hw_models" in loaded
-    assert loaded.isdisjoint(FOREIGN)
+    assert loaded.isdisjoint((*FOREIGN, *OF_FACES))
+
+
+def test_an_answer_as_text_loads_no_face_library() -> None:
+    call = "hw_models.__main__.main(['devices', 'loihi2', '--json'])"
+    loaded = loaded_after(f"import hw_models.__main__\n{call}")
+    assert "argparse" in loaded
+    assert loaded.isdisjoint((*FOREIGN, *OF_FACES))
 
 
 def test_this_test_can_fail() -> None:

@@ -1,29 +1,66 @@
-"""The command line, run as a user runs it."""
+"""The command line prints what the library returns; failures are one line and a code."""
 
 from __future__ import annotations
 
+import html
 import json
+import os
+import re
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hw_models
-from hw_models import Workload, device_names, estimate
+from hw_models import (
+    OpKind,
+    Workload,
+    battery_life,
+    break_even,
+    compare,
+    device_names,
+    duty_cycle,
+    estimate,
+    load_device,
+)
+from hw_models.__main__ import main
+from hw_models.chip import NeuromorphicChip
+from hw_models.core_map import core_map
+from hw_models.published import load_published, published_workloads
+from hw_models.sourced import sourced_items
 
 ROOT = Path(hw_models.__file__).parents[1]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hw_models", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-        timeout=60,
-    )
+class Called:
+    """One call: exit code and both streams."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def record(self) -> Any:
+        def refuse(word: str) -> None:
+            raise AssertionError(f"not JSON: {word}")
+
+        assert (self.code, self.err) == (0, "")
+        return json.loads(self.out, parse_constant=refuse)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: object) -> Called:
+        try:
+            code = main([str(each) for each in arguments])
+        except SystemExit as stop:  # argparse
+            code = int(stop.code or 0)
+        streams = capsys.readouterr()
+        return Called(code, streams.out, streams.err)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -33,40 +70,313 @@ def saved(tmp_path_factory: pytest.TempPathFactory, pipeline: Workload) -> str:
     return str(path)
 
 
-def test_json_is_what_the_library_returns(saved: str, pipeline: Workload) -> None:
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory, pipeline: Workload) -> str:
+    path = tmp_path_factory.mktemp("cli") / "front.json"
+    Workload("front", 40, 25, pipeline.layers[:3], ticks=1000).save(path)
+    return str(path)
+
+
+# estimate
+
+
+def test_json_is_what_the_library_returns(call: Any, saved: str, pipeline: Workload) -> None:
     names = ["loihi2", "jetson-orin-nano@7w"]
-    done = run(
-        "estimate",
-        saved,
-        "--device",
-        names[0],
-        "--device",
-        names[1],
-        "--rate",
-        "20",
-        "--deploy-precision",
-        "int8",
-        "--json",
+    devices = [word for name in names for word in ("--device", name)]
+    done = call("estimate", saved, *devices, "--rate", 20, "--deploy-precision", "int8", "--json")
+    assert done.record["schema_version"] == 1
+    assert done.record["workload_hash"] == pipeline.hash()
+    assert list(done.record["devices"]) == names
+    for name in names:
+        report = estimate(pipeline, name, rate_hz=20, deploy_as="int8")
+        found = done.record["devices"][name]
+        for key, value in report.to_dict().items():
+            assert found[key] == value
+        assert found["rate_hz"] == 20
+        assert sum(row["energy_mj"]["value"] for row in found["rows"]) == pytest.approx(
+            found["energy_mj"]["value"]
+        )
+        assert sum(row["time_ms"]["value"] for row in found["times"]) == pytest.approx(
+            found["latency_ms"]["value"]
+        )
+        assert sum(each["value"] for each in found["by_stage_mj"].values()) == pytest.approx(
+            found["energy_mj"]["value"]
+        )
+
+
+def test_redirected_it_is_the_markdown_report(call: Any, saved: str, pipeline: Workload) -> None:
+    done = call("estimate", saved, "--device", "jetson-nano")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == estimate(pipeline, "jetson-nano").to_markdown() + "\n"
+    assert call("estimate", saved, "--device", "jetson-nano", "--markdown").out == done.out
+
+
+def test_several_devices_share_a_table_with_front_ends_last(call: Any, saved: str) -> None:
+    out = call("estimate", saved, "--device", "loihi2", "--device", "jetson-nano").out
+    names = [line.split(" | ")[0].strip("| ") for line in out.splitlines()[4:6]]
+    assert names == ["jetson-nano", "loihi2 (front end only)"]
+
+
+def test_totals_stand_for_a_file(call: Any) -> None:
+    totals = "gmacs=4.1, params_m=25.6,op_class=vit,n_layers=120,act_melems=11,batch=2,name=net"
+    record = call("estimate", "--totals", totals, "--device", "jetson-nano", "--json").record
+    workload = Workload.from_totals(
+        4_100_000_000,
+        25_600_000,
+        name="net",
+        op_class="vit",
+        n_layers=120,
+        act_elements=11_000_000,
+        batch=2,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    record = json.loads(done.stdout)
-    assert record["workload_hash"] == pipeline.hash()
-    expected = {
-        name: estimate(pipeline, name, rate_hz=20, deploy_as="int8").to_dict() for name in names
-    }
-    assert record["devices"] == expected
+    assert record["workload_hash"] == workload.hash()
 
 
-def test_text_is_the_markdown_report(saved: str, pipeline: Workload) -> None:
-    done = run("estimate", saved, "--device", "jetson-nano")
-    assert done.returncode == 0
-    assert done.stdout == estimate(pipeline, "jetson-nano").to_markdown() + "\n"
+def test_published_networks_are_known_by_name(call: Any) -> None:
+    name = published_workloads()[0]
+    record = call("estimate", name, "--device", "jetson-agx-orin", "--json").record
+    assert record["workload_hash"] == load_published(name).hash()
 
 
-def test_devices_lists_every_name() -> None:
-    assert list(json.loads(run("devices", "--json").stdout)["devices"]) == list(device_names())
-    lines = run("devices").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(device_names())
+def test_a_measured_latency_is_followed(call: Any, saved: str) -> None:
+    arguments = ("estimate", saved, "--device", "jetson-nano", "--json")
+    record = call(*arguments, "--latency-ms", 12.5).record["devices"]["jetson-nano"]
+    assert record["latency_ms"] == pytest.approx({"value": 12.5, "low": 12.5, "high": 12.5})
+
+
+def test_seed_and_samples_reach_the_draws(call: Any, saved: str, pipeline: Workload) -> None:
+    options = ("--samples", 50, "--seed", 7, "--json")
+    record = call("estimate", saved, "--device", "jetson-nano", *options).record
+    expected = estimate(pipeline, "jetson-nano", samples=50, seed=7).to_dict()
+    assert record["devices"]["jetson-nano"]["energy_mj"] == expected["energy_mj"]
+    assert expected != estimate(pipeline, "jetson-nano").to_dict()
+
+
+def test_battery_life_stands_beside_the_estimate(call: Any, saved: str, pipeline: Workload) -> None:
+    arguments = ("estimate", saved, "--device", "jetson-nano", "--rate", 2, "--battery-wh", 50)
+    duty = duty_cycle(pipeline, "jetson-nano", rate_hz=2)
+    life = battery_life(duty.power_w, 50)
+    found = call(*arguments, "--json").record["devices"]["jetson-nano"]["duty_cycle"]
+    assert found["battery_h"] == pytest.approx(asdict(life))
+    assert found["power_mw"] == duty.power_w.scaled(1e3)
+    assert f"| battery of 50 Wh lasts | {life.value:.3g} h (" in call(*arguments).out
+
+
+# devices
+
+
+def test_devices_lists_every_name(call: Any) -> None:
+    listed = call("devices", "--json").record["devices"]
+    assert list(listed) == list(device_names())
+    text = call("devices").out
+    alone = [name for name in listed if "+" not in name and "@" not in name]
+    assert [line.split()[1] for line in text.splitlines()[4 : 4 + len(alone)]] == alone
+    for name in alone:
+        assert load_device(name).boundary in text
+
+
+def test_families_are_filtered(call: Any) -> None:
+    listed = call("devices", "--family", "neuromorphic", "--json").record["devices"]
+    assert listed
+    assert all(isinstance(load_device(name), NeuromorphicChip) for name in listed)
+    systems = call("devices", "--family", "system").out
+    assert "| loihi2+jetson-nano |" in systems
+
+
+@pytest.mark.parametrize("name", ["loihi2", "jetson-orin-nano@7w"])
+def test_a_device_shows_every_constant_with_its_source(call: Any, name: str) -> None:
+    device = load_device(name)
+    expected = dict(sourced_items(device))
+    entry = call("devices", name, "--json").record["devices"][name]
+    found = {each["key"]: each for each in entry["constants"]}
+    assert set(found) == set(expected)
+    text = call("devices", name).out
+    for key, number in expected.items():
+        assert {k: found[key][k] for k in asdict(number)} == asdict(number)
+        assert f"| {number.source}: {number.locator} |" in text
+    assert sum(entry["basis"].values()) == len(expected)
+
+
+def test_a_system_shows_its_links_too(call: Any) -> None:
+    out = call("devices", "loihi2+jetson-nano").out
+    for key in ("loihi2.constants.synop_j", "jetson-nano.byte_j", "ethernet.latency_s"):
+        assert f"| {key} |" in out
+
+
+# compare
+
+
+def test_compare_shows_the_library_s_comparison(call: Any, saved: str, pipeline: Workload) -> None:
+    names = ["jetson-nano", "loihi2+jetson-nano"]
+    devices = [word for name in names for word in ("--device", name)]
+    expected = compare([estimate(pipeline, name) for name in names])
+    assert call("compare", saved, *devices).out == expected.to_markdown() + "\n"
+    record = call("compare", saved, *devices, "--json").record
+    assert record["ratios"] == [asdict(each) for each in expected.ratios()]
+    assert list(record["devices"]) == names
+
+
+def test_unlike_coverage_is_refused_with_the_reason(call: Any, saved: str) -> None:
+    done = call("compare", saved, "--device", "loihi2", "--device", "jetson-nano")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "hw_models: cannot compare loihi2 and jetson-nano: coverage differs, frontend+change and "
+        "frontend+change+encoder+decoder\n"
+    )
+
+
+# map
+
+
+def test_map_gives_every_core_and_the_verdict(call: Any, saved: str, pipeline: Workload) -> None:
+    chip = load_device("loihi2")
+    assert isinstance(chip, NeuromorphicChip)
+    record = call("map", saved, "--device", "loihi2+jetson-nano", "--json").record
+    assert record["cores"] == [asdict(core) for core in core_map(pipeline, chip)]
+    assert record["fits"] is True
+    assert record["n_cores"] == sum(layer["n_cores"] for layer in record["layers"])
+    assert {each["stage"] for each in record["not_mapped"]} == {"encoder", "decoder"}
+    text = call("map", saved, "--device", "loihi2").out
+    assert f"- {record['reason']}" in text
+    assert "- encoder: " in text
+
+
+def test_map_says_what_does_not_fit(call: Any, tmp_path: Path, pipeline: Workload) -> None:
+    wide = replace(pipeline.layers[2], synapses=196 * 200_000)
+    path = tmp_path / "wide.json"
+    Workload("wide", 40, 25, (*pipeline.layers[:2], wide), ticks=1000).save(path)
+    record = call("map", path, "--device", "loihi2", "--json").record
+    assert record["fits"] is False
+    assert record["shortfalls"][0]["layer"] == "change/D"
+    out = call("map", path, "--device", "loihi2").out
+    assert record["reason"] in out
+    (row,) = (line for line in out.splitlines() if line.startswith("| change/D |"))
+    assert row.endswith("| does not fit |")
+
+
+# break-even
+
+
+@pytest.mark.parametrize(
+    ("over", "name"), [("rate", "rate"), ("event-rate", "event_rate"), ("activity", "activity")]
+)
+def test_break_even_is_the_library_s_answer(
+    call: Any, saved: str, pipeline: Workload, over: str, name: Any
+) -> None:
+    ends = {"rate": (0.5, 500), "event-rate": (100, 1e6), "activity": (0.1, 0.9)}[over]
+    done = call(
+        *("break-even", saved, "--a", "jetson-nano", "--b", "jetson-orin-nano", "--over", over),
+        *("--low", ends[0], "--high", ends[1], "--samples", 100, "--json"),
+    )
+    found = break_even(
+        pipeline,
+        "jetson-nano",
+        "jetson-orin-nano",
+        over=name,
+        low=ends[0],
+        high=ends[1],
+        samples=100,
+    )
+    assert done.record == {"schema_version": 1, **found.to_dict()}
+
+
+def test_break_even_says_the_answer_first(call: Any, front: str) -> None:
+    arguments = ("break-even", front, "--a", "jetson-nano", "--b", "loihi2", "--over", "rate")
+    record = call(*arguments, "--json").record
+    assert record["x"][0] == pytest.approx(40 * 1e-3)
+    assert record["x"][-1] == pytest.approx(40 * 10)
+    out = call(*arguments).out
+    assert out.splitlines()[4] == f"- {record['verdict']}"
+    for note in record["notes"]:
+        assert f"- {note}" in out
+
+
+# validate
+
+
+def test_validate_predicts_rows_of_a_file(call: Any, tmp_path: Path) -> None:
+    shipped = ROOT / "hw_models/published/edge.csv"
+    lines = shipped.read_text(encoding="utf-8").splitlines()
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(lines[:4]) + "\n", encoding="utf-8")
+    record = call("validate", "--rows", path, "--json").record
+    assert record["schema_version"] == 1
+    ids = {line.split(",")[0] for line in lines[1:4]}
+    assert {e["id"] for e in [*record["predictions"], *record["not_predicted"]]} <= ids
+
+
+# files
+
+
+def test_html_holds_totals_rows_sources_and_pictures(
+    call: Any, saved: str, pipeline: Workload, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    name = "loihi2+jetson-orin-nano"
+    done = call("estimate", saved, "--device", name, "--html", path)
+    report = estimate(pipeline, name)
+    assert done.out == report.to_markdown() + "\n"
+    page = path.read_text(encoding="utf-8")
+    assert page.count("data:image/svg+xml;base64,") == 5  # two of stages, two tornados, a roofline
+    for row in (*report.rows, *report.times):
+        assert row.term in page
+    for row in report.summary().rows:
+        assert all(cell in page for cell in row)
+    for line in (*report.notes, *report.sources, report.boundary):
+        assert html.escape(line).replace("&quot;", "&#34;").replace("&#x27;", "&#39;") in page
+
+
+@pytest.mark.parametrize(
+    ("ending", "magic"), [("png", b"\x89PNG\r\n\x1a\n"), ("svg", b"<?xml version=")]
+)
+def test_pictures_are_written_and_do_not_change(
+    call: Any, front: str, tmp_path: Path, ending: str, magic: bytes
+) -> None:
+    paths = [tmp_path / f"{i}.{ending}" for i in range(2)]
+    for path in paths:
+        assert call("map", front, "--device", "loihi2", "--plot", path).code == 0
+    first, second = (path.read_bytes() for path in paths)
+    assert first.startswith(magic)
+    assert first == second
+
+
+# never a silent zero
+
+
+def test_stages_that_no_model_covers_are_named(
+    call: Any, tmp_path: Path, pipeline: Workload
+) -> None:
+    path = tmp_path / "ann.json"
+    Workload("ann", 1, 25, pipeline.layers[3:]).save(path)
+    out = call("estimate", path, "--device", "loihi2").out
+    assert "| energy above idle | - | - |" in out
+    for stage in ("encoder", "decoder"):
+        assert f"- not covered: {stage}: " in out
+    record = call("estimate", path, "--device", "loihi2", "--json").record["devices"]["loihi2"]
+    assert record["energy_active_mj"] is None
+    assert record["rows"] == []
+    done = call("map", path, "--device", "loihi2")
+    assert (done.code, done.out) == (2, "")
+    assert "loihi2 runs nothing of 'ann' that takes cores: encoder: " in done.err
+
+
+def test_a_kind_that_a_device_does_not_know_is_refused(
+    call: Any, tmp_path: Path, saved: str
+) -> None:
+    shipped = (ROOT / "hw_models/catalog/snapdragon-8-gen-3.toml").read_text(encoding="utf-8")
+    device = load_device("snapdragon-8-gen-3")
+    assert OpKind.ATTENTION in device.kinds  # type: ignore[union-attr]
+    lines = shipped.splitlines()
+    start = lines.index("[kinds.attention]")
+    end = next(i for i in range(start + 1, len(lines)) if lines[i].startswith("["))
+    path = tmp_path / "mine.toml"
+    path.write_text("\n".join(lines[:start] + lines[end:]), encoding="utf-8")
+    done = call("estimate", saved, "--device", path)
+    assert (done.code, done.out) == (2, "")
+    assert "no constants for layers of kind attention" in done.err
+
+
+# failures
 
 
 @pytest.mark.parametrize(
@@ -77,7 +387,7 @@ def test_devices_lists_every_name() -> None:
         (
             ["estimate", "{run}", "--device", "jetson-nano", "--deploy-precision", "int8"],
             2,
-            "no int8; known precisions: fp16, fp32",
+            "no int8; known precisions: ",
         ),
         (["estimate", "{run}"], 2, "--device"),
         (["estimate", "{run}", "--device", "loihi2", "--deploy-precision", "fp4"], 2, "fp4"),
@@ -85,10 +395,55 @@ def test_devices_lists_every_name() -> None:
         (["estimate", "absent.json", "--device", "loihi2"], 3, "absent.json: cannot read"),
         (["estimate", "{bad}", "--device", "loihi2"], 3, "layers[0].colour: unknown key"),
         (["estimate", "{run}", "--device", "absent.toml"], 3, "absent.toml: cannot read"),
+        (["estimate", "absent", "--device", "loihi2"], 3, "no published network 'absent'"),
+        (["estimate", "--device", "loihi2"], 2, "give either FILE or --totals"),
+        (
+            ["estimate", "{run}", "--totals", "gmacs=1,params_m=1", "--device", "loihi2"],
+            2,
+            "give either FILE or --totals",
+        ),
+        (["estimate", "--totals", "gmacs=1", "--device", "loihi2"], 2, "params_m is missing"),
+        (["estimate", "--totals", "gmacs=nan,params_m=1", "--device", "loihi2"], 2, "got 'nan'"),
+        (["estimate", "--totals", "colour=1", "--device", "loihi2"], 2, "got 'colour=1'"),
+        (
+            ["estimate", "--totals", "gmacs=1,params_m=1,op_class=x", "--device", "loihi2"],
+            2,
+            "op_class must be one of",
+        ),
+        (
+            ["estimate", "{run}", "--device", "jetson-nano", "--html", "{tmp}/no/x.html"],
+            3,
+            "no/x.html: cannot write: No such file or directory",
+        ),
+        (
+            ["map", "{run}", "--device", "loihi2", "--plot", "{tmp}/no/x.png"],
+            3,
+            "no/x.png: cannot write: No such file or directory",
+        ),
+        (["map", "{run}", "--device", "loihi2", "--plot", "x.bmp"], 2, "ending in .png or .svg"),
+        (["map", "{run}", "--device", "jetson-nano"], 2, "only a neuromorphic chip has cores"),
+        (["estimate", "{run}", "--device", "jetson-nano", "--battery-wh", "-1"], 2, "got -1.0"),
+        (
+            [*("estimate", "{run}", "--device", "jetson-nano", "--latency-ms", "3"), "--sleep"],
+            2,
+            "--latency-ms goes with neither",
+        ),
+        (
+            ["estimate", "{run}", "--device", "loihi2", "--latency-ms", "3"],
+            2,
+            "latency_s can be given for a single processor only",
+        ),
+        (
+            ["break-even", "{run}", "--a", "loihi2", "--b", "jetson-nano", "--over", "rate"],
+            2,
+            "cannot compare loihi2 and jetson-nano",
+        ),
+        (["compare", "{run}", "--device", "jetson-nano"], 2, "at least 2 reports, got 1"),
+        (["validate", "--rows", "absent.csv"], 3, "absent.csv"),
     ],
 )
 def test_failures_have_a_code_and_one_line(
-    saved: str, tmp_path: Path, arguments: list[str], code: int, message: str
+    call: Any, saved: str, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     bad = tmp_path / "bad.json"
     layer = {"stage": "encoder", "layer": "x", "executed": {}, "colour": 1}
@@ -97,10 +452,63 @@ def test_failures_have_a_code_and_one_line(
             {"schema_version": 1, "name": "x", "inferences": 1, "window_ms": 1, "layers": [layer]}
         )
     )
-    done = run(*(each.format(run=saved, bad=bad) for each in arguments))
-    assert done.returncode == code
-    assert done.stdout == ""
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    if "usage:" not in done.stderr:
-        assert len(done.stderr.splitlines()) == 1
+    done = call(*(each.format(run=saved, bad=bad, tmp=tmp_path) for each in arguments))
+    assert done.code == code
+    assert done.out == ""
+    assert message in " ".join(done.err.split())
+    if "usage:" not in done.err:
+        assert len(done.err.splitlines()) == 1
+
+
+# as a process
+
+
+def process(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "hw_models", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def test_it_runs_as_a_module(saved: str, pipeline: Workload) -> None:
+    out, err = process("estimate", saved, "--device", "jetson-nano").communicate(timeout=60)
+    assert err == ""
+    assert out == estimate(pipeline, "jetson-nano").to_markdown() + "\n"
+
+
+def test_a_terminal_gets_tables_without_markdown(saved: str) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "hw_models", "estimate", saved, "--device", "jetson-nano"]
+    environment = {**os.environ, "COLUMNS": "72", "TERM": "xterm"}
+    done = subprocess.run(command, stdout=theirs, cwd=ROOT, env=environment, check=True, timeout=60)
+    os.close(theirs)
+    assert done.returncode == 0
+    text = b""
+    while chunk := _read(ours):
+        text += chunk
+    os.close(ours)
+    lines = re.sub(rb"\x1b\[[0-9;]*m", b"", text).decode().splitlines()
+    assert b"\x1b[1m" in text
+    assert any(line.startswith("energy above idle ") for line in lines)
+    assert not any(line.startswith("|") for line in lines)
+    assert max(map(len, lines)) <= 72
+
+
+def _read(descriptor: int) -> bytes:
+    """What is left in a terminal; nothing once the other side is closed."""
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:
+        return b""
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    running = process("devices", "--json")
+    assert running.stdout is not None and running.stderr is not None
+    running.stdout.close()
+    assert running.stderr.read() == ""
+    assert running.wait(timeout=60) == 0
+    running.stderr.close()

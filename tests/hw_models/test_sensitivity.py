@@ -128,3 +128,14 @@ def test_a_system_shows_its_processor(pipeline: Workload) -> None:
 def test_a_chip_has_no_roofline(pipeline: Workload) -> None:
     with pytest.raises(EstimateError, match="loihi2: a roofline needs a processor"):
         layer_roofline(pipeline, "loihi2")
+
+
+def test_each_processor_of_a_system_shows_what_it_runs(pipeline: Workload) -> None:
+    system = "jetson-orin-nano+jetson-nano"
+    first, last = (layer_roofline(pipeline, system, processor=i) for i in (0, 1))
+    assert (first.device, last.device) == ("jetson-orin-nano@15w", "jetson-nano@10w")
+    assert [point.layer for point in first.points] == ["qkv"]
+    assert last.other_layers == 1  # the head of the decoder moves no bytes
+    assert layer_roofline(pipeline, system) == last
+    with pytest.raises(EstimateError, match="has 2 processors, got processor=2"):
+        layer_roofline(pipeline, system, processor=2)
