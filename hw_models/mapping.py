@@ -149,6 +149,11 @@ class Mapping:
     limits: Limits
     columns: Columns = field(repr=False, compare=False)
 
+    @property
+    def chips_worth_of_cores(self) -> float:
+        """Used cores as a share of the cores of one chip."""
+        return self.n_cores / self.limits.mesh.cores_per_chip
+
 
 COLUMNS = (
     "neurons",

@@ -28,7 +28,9 @@ catalog.
 
 Boundaries. Published figures have one of three, kept apart here and never compared with each
 other: ``core`` is E_core; ``chip`` adds embedded processors and leakage, E_active + P_idle t;
-``board`` adds the static power of the board, P_board t. Of the two scopes of a report, ``active``
+``board`` adds the static power of the board, P_board t. A network that uses little of a chip is
+sometimes given only the leakage of its cores: ``attributed``, E_active + P_clock t + P_leak t
+c / (cores of a chip). Of the two scopes of a report, ``active``
 is E_active, and ``device`` adds P_idle, that is the boundary ``chip`` for as long as one window
 lasts; the board is outside of both.
 """
@@ -270,10 +272,12 @@ def idle_w(mappings: Sequence[Mapping], c: Constants) -> Columns:
 class Boundaries:
     """Energy of one inference run back to back, by boundary, shape (n_runs, n_columns).
 
-    ``board_j`` is ``None`` where the static power of the board is not on record.
+    ``attributed_j`` has the leakage of the used cores, ``chip_j`` that of whole chips; ``board_j``
+    is ``None`` where the static power of the board is not on record.
     """
 
     core_j: Columns
+    attributed_j: Columns
     chip_j: Columns
     board_j: Columns | None
 
@@ -283,6 +287,9 @@ def boundaries(cost: Cost, mappings: Sequence[Mapping], c: Constants) -> Boundar
     latency = cost.time_s(c.n_columns)
     x86 = cost.shared_energies.get("embedded x86", 0.0)
     active = cost.energy_j(c.n_columns)
-    chip = active + idle_w(mappings, c) * latency
+    idle = idle_w(mappings, c)
+    chip = active + idle * latency
+    unused = np.array([[each.n_chips - each.chips_worth_of_cores] for each in mappings])
+    attributed = active + (idle - unused * c["leak_w_per_chip"]) * latency
     board = chip + c["board_w"] * latency if "board_w" in c else None
-    return Boundaries(active - x86, chip, board)
+    return Boundaries(active - x86, attributed, chip, board)

@@ -121,7 +121,7 @@ def _spiking(s: Situation) -> Iterator[str]:
         yield "the workload has no input layer: injecting input spikes is not counted"
     yield (
         "mapping: layers share no core, load spread evenly, a spike goes to the cores of the next "
-        "layer in the list; hops are inside the message energy"
+        "layer in the list that hear it"
     )
 
 

@@ -267,7 +267,11 @@ class _Case:
             return np.full(self.c.n_columns, self.row.static_mw * 1e-3)
         if self._has("static_w"):
             return self._setup("static_w")
-        return self._chips * self.c["leak_w_per_chip"]
+        chips = self._chips
+        if self.known.get("energy") == "attributed-total":
+            used = float(self._activity(True).cores.sum())
+            chips = used / self.chip.limits.cores_per_chip.value
+        return chips * self.c["leak_w_per_chip"]
 
     @property
     def _chips(self) -> float:

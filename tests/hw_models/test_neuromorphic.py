@@ -231,7 +231,7 @@ def test_arrays_over_several_runs_equal_a_plain_loop(
 
 
 def test_boundaries_add_up() -> None:
-    """Core, then processors and leakage, then the board, for as long as the inference takes."""
+    """Core, processors, leakage of cores or chip, board, for as long as the inference takes."""
     workload = one_layer(10, 100, 5000, 20)
     layers, c = workload.layers, constants("loihi1")
     mapping = map_layers(layers, chip("loihi1").limits)
@@ -243,6 +243,8 @@ def test_boundaries_add_up() -> None:
     on_chip = core + (0.78 * 6e-3 + 0.104 + 0.018) * latency
     assert found.core_j[0, 0] == pytest.approx(core, rel=1e-12)
     assert found.chip_j[0, 0] == pytest.approx(on_chip, rel=1e-12)
+    one_core = on_chip - 127 / 128 * 0.104 * latency
+    assert found.attributed_j[0, 0] == pytest.approx(one_core, rel=1e-12)
     assert found.board_j is not None
     assert found.board_j[0, 0] == pytest.approx(on_chip + 0.84 * latency, rel=1e-12)
     bare = chip("loihi2-n3c1")

@@ -105,6 +105,16 @@ def test_boundaries_are_kept_apart() -> None:
     assert above.value - core == pytest.approx(clock_and_code * latency, rel=1e-9)
 
 
+def test_attributed_static_power_is_that_of_the_used_cores() -> None:
+    """Without the row's 4.64 mW: 9 of 128 cores of a chip that leaks 104 mW."""
+    of = replace(shipped()["L1-QUARTZ-MNIST-T651"], static_mw=None)
+    found = predicted(of)
+    total = found["total energy, static power not given"].predicted.value
+    above = found["energy above static"].predicted.value
+    latency = 651 * found["step time"].predicted.value
+    assert total - above == pytest.approx(9 / 128 * 0.104 * latency, rel=1e-9)
+
+
 @pytest.mark.parametrize("name", ["L1-QUARTZ-MNIST-T91", "L1-KWS-SCALE-04", "L1-SMNIST-WM",
                                   "L2-PILOTNET-LIF-20221025", "L2-2LIF-F50-D5",
                                   "L2-WTA-LIF-200"])  # fmt: skip
