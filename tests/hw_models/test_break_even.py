@@ -69,7 +69,8 @@ def test_no_crossing_and_several() -> None:
     above = np.ones((5, 4))
     above[:, 2] = -1.0  # one draw of three disagrees
     found = crossing_of(x, above)
-    assert (found.at, found.n_changes, found.agreement) == (None, 0, pytest.approx(2 / 3))
+    assert (found.at, found.n_changes) == (None, 0)
+    assert found.agreement == pytest.approx(2 / 3)
     wave = np.array([-1.0, 1.0, 1.0, -1.0, -1.0])[:, np.newaxis] * np.ones(3)
     found = crossing_of(x, wave)
     assert found.at is not None
@@ -129,11 +130,11 @@ def test_curves_are_what_estimate_says(
         pipeline,
         SLOW,
         FAST,
-        over=over,
+        over=over,  # type: ignore[arg-type]
         low=low,
         high=high,
         points=3,
-        samples=300,  # type: ignore[arg-type]
+        samples=300,
     )
     vary = {"event_rate": with_event_rate, "activity": with_activity}
     own = {"event_rate": event_rate_hz, "activity": activity_of}
