@@ -166,7 +166,9 @@ def demo(
     info = dataclasses.replace(
         result.recording, path="demo scene", notes=(f"true caption: {clip.caption}",)
     )
-    _finish(dataclasses.replace(result, recording=info), out, overwrite, as_json)
+    work = dataclasses.replace(result.workload, name=info.path)
+    named = dataclasses.replace(result, recording=info, workload=work)
+    _finish(named, out, overwrite, as_json)
 
 
 @app.command(epilog="Example: neurovlm simulate hand.es --graph net.nir --out trace.npz")
