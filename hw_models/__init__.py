@@ -29,6 +29,7 @@ from hw_models.ops import LayerOps, OpKind, Ops, Precision
 from hw_models.report import EnergyReport
 from hw_models.sensitivity import Sensitivity, sensitivity
 from hw_models.sourced import Sourced, with_constant
+from hw_models.template import write_template
 from hw_models.uncertainty import Interval
 from hw_models.units import format_quantity
 from hw_models.workload import Workload
@@ -74,4 +75,5 @@ __all__ = [
     "load_device",
     "sensitivity",
     "with_constant",
+    "write_template",
 ]

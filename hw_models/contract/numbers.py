@@ -84,7 +84,7 @@ def doubted(part: Part, references: Mapping[str, Reference]) -> Iterator[Finding
     """What is assumed has a range; a range that spans four orders of magnitude says nothing."""
     del references
     for key, number in sourced_items(part):
-        sampled = not key.startswith("limits.")
+        sampled = not key.startswith("limits.") and not key.endswith("_chips")  # counts are exact
         certain = sampled and number.low == number.high not in (0.0, 1.0)
         if certain and number.basis == "assumed":
             yield Finding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,11 @@ def device_test(device: str | Path | Device | Link) -> Callable[..., None]:
     """
     import pytest  # only who tests needs it
 
+    found = cache(lambda: check_device(device))
+
     @pytest.mark.parametrize("law", ("loads", *LAWS))
     def test(law: str) -> None:
-        broken = [each for each in check_device(device) if each.law == law]
+        broken = [each for each in found() if each.law == law]
         assert passes(broken), "\n".join(map(str, broken))
 
     return test
