@@ -75,11 +75,11 @@ def energy_by_stage(
     ax.set_yticks(places, names)
     ax.set_ylim(places[-1] + 0.55, -0.55)
     ax.set_xlim(0, 1.32 * factor * max((t.high for t in totals if t), default=1.0) or 1.0)
-    what = "idle included" if with_idle else "above idle"
+    what = ", idle included" if with_idle else " above idle"
     style.dress(
         ax,
-        title=f"Estimated energy {what}, 5-95%: {_workloads(reports)} at {reports[0].rate_hz:g} Hz",
-        x=f"energy per inference, {what} ({prefix}J)",
+        title=f"Estimated energy{what}, 5-95%: {_workloads(reports)} at {reports[0].rate_hz:g} Hz",
+        x=f"energy per inference{what} ({prefix}J)",
         grid="x",
     )
     for name, (colour, hatch) in colours.items():
