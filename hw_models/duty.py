@@ -30,7 +30,7 @@ from hw_models.estimate import rate_of
 from hw_models.evaluate import evaluate
 from hw_models.loader import load_device
 from hw_models.ops import Precision
-from hw_models.plan import AcceleratorPart, ChipPart, make_plan
+from hw_models.plan import AcceleratorPart, ChipPart, Plan, make_plan
 from hw_models.report import NotCovered
 from hw_models.uncertainty import Columns, Constants, Interval
 from hw_models.workload import Workload
@@ -188,7 +188,7 @@ def duty_cycle(
             PartDuty(work.device, c.interval(rate * work.busy_s), c.interval(power), sleeps)
             for work, (power, sleeps) in zip(works, powers, strict=True)
         ),
-        notes=tuple(_notes(keeps_up, rate, float(run.latency_s[0, 0]), cannot)),
+        notes=tuple(_notes(plan, keeps_up, rate, float(run.latency_s[0, 0]), cannot)),
         samples=samples,
         seed=seed,
     )
@@ -271,8 +271,10 @@ def _average(work: _Work, rate_hz: float, may_sleep: bool, wake_at: WakeAt) -> t
 
 
 def _notes(
-    keeps_up: bool, rate_hz: float, latency_s: float, cannot: Sequence[_Work]
+    plan: Plan, keeps_up: bool, rate_hz: float, latency_s: float, cannot: Sequence[_Work]
 ) -> Iterator[str]:
+    if plan.not_covered:
+        yield "front end only: do not rank against whole pipelines"
     if not keeps_up:
         yield (
             f"does not keep up: {rate_hz:g} inferences per second of {latency_s * 1e3:.3g} ms "

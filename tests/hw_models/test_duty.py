@@ -206,6 +206,7 @@ def test_a_record_in_milli_units(pipeline: Workload) -> None:
     assert record["energy_mj"]["value"] == pytest.approx(record["power_mw"]["value"] / 10)
     assert [each["stage"] for each in record["not_covered"]] == ["encoder", "decoder"]
     assert record["parts"][0]["device"] == "loihi2"
+    assert record["notes"] == ["front end only: do not rank against whole pipelines"]
 
 
 def test_battery_life_turns_the_interval_round() -> None:
