@@ -30,12 +30,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from hw_models.accelerator import Accelerator
-from hw_models.chip import NeuromorphicChip
+from hw_models.accelerator import Accelerator, KindConstants, PowerMode, SpikingKernel
+from hw_models.chip import ChipConstants, ChipLimits, NeuromorphicChip
 from hw_models.device import ANN_STAGES, DEFAULT_LINK, Device, Link, Placed, System
 from hw_models.errors import CatalogError, UnknownDeviceError, first_error, suggestion
 from hw_models.ops import SPIKING_STAGES, STAGES
-from hw_models.sourced import STRICT_KEYS, sourced_items
+from hw_models.sourced import STRICT_KEYS, Sourced, sourced_items
 
 _ADAPTERS: Mapping[str, TypeAdapter[NeuromorphicChip | Accelerator | Link]] = {
     "neuromorphic": TypeAdapter(NeuromorphicChip),
@@ -71,6 +71,12 @@ class _SystemFile:
 
 
 _SYSTEM_ADAPTER = TypeAdapter(_SystemFile)
+_RECORDS = (
+    *(NeuromorphicChip, ChipLimits, ChipConstants),
+    *(Accelerator, PowerMode, KindConstants, SpikingKernel),
+    *(Link, _SystemFile, _PartOfFile, Sourced),
+)
+_KEYS = frozenset(field.name for record in _RECORDS for field in fields(record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,7 @@ def _validated(path: Path, data: Mapping[str, Any]) -> NeuromorphicChip | Accele
     try:
         device = _ADAPTERS[family].validate_python(data)
     except ValidationError as error:
-        raise CatalogError(first_error(error, str(path))) from error
+        raise CatalogError(first_error(error, str(path), _KEYS)) from error
     known = dict(references())
     beside = path.parent / "references.bib"
     if beside.is_file():
@@ -282,7 +288,7 @@ def _system(path: Path, data: Mapping[str, Any]) -> System:
     try:
         file = _SYSTEM_ADAPTER.validate_python(data)
     except ValidationError as error:
-        raise CatalogError(first_error(error, str(path))) from error
+        raise CatalogError(first_error(error, str(path), _KEYS)) from error
     key = ""
     try:
         placed = []
@@ -316,6 +322,11 @@ def _load_part(name: str, beside: Path = Path()) -> NeuromorphicChip | Accelerat
     base, at, mode = name.partition("@")
     devices = {key: device for key, device in _catalog().items() if not isinstance(device, Link)}
     if base not in devices:
+        if base in _catalog():
+            raise UnknownDeviceError(
+                f"unknown device {base!r}: it is a link, to stand between two devices as in "
+                f"loihi2+{base}+jetson-orin-nano"
+            )
         close = suggestion(base, _catalog())
         raise UnknownDeviceError(f"unknown device {base!r}{close}; known: {', '.join(devices)}")
     device = devices[base]

@@ -319,7 +319,7 @@ class LayerOps:
         return ""
 
     def _order(self) -> str:
-        for low, high in (("executed", "padded"), ("padded", "dense")):
+        for low, high in (("executed", "dense"), ("executed", "padded"), ("padded", "dense")):
             small, large = getattr(self, low), getattr(self, high)
             over = small.exceeds(large)
             if over:

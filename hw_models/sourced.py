@@ -68,7 +68,7 @@ class Sourced:
 
 
 Record = TypeVar("Record")
-ByPrecision = Mapping[Literal["any"] | Precision, Sourced]
+ByPrecision = Mapping[Literal["any", Precision], Sourced]
 
 
 def at_precision(table: ByPrecision, precision: Precision, what: str) -> Sourced:

@@ -264,7 +264,9 @@ class Workload:
             The text is not JSON or breaks a rule.
         """
         try:
-            data = json.loads(text)
+            data = json.loads(text, object_pairs_hook=_once)
+        except WorkloadError as error:
+            raise WorkloadError(f"{where}: {error}") from error
         except json.JSONDecodeError as error:
             raise WorkloadError(
                 f"{where}: not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
@@ -282,7 +284,7 @@ class Workload:
         try:
             return _ADAPTER.validate_json(json.dumps(data), strict=True)
         except ValidationError as error:
-            raise WorkloadError(first_error(error, where)) from error
+            raise WorkloadError(first_error(error, where, _KEYS)) from error
 
 
 def _with_kind(layer: Any) -> Any:
@@ -295,4 +297,15 @@ def _with_kind(layer: Any) -> Any:
     return {**layer, "kind": OpKind.SPIKING if layer.get("stage") in SPIKING_STAGES else kind}
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice in an object: JSON would silently take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise WorkloadError(f"key {twice!r} appears twice in one object; remove one")
+    return found
+
+
 _ADAPTER = TypeAdapter(Workload)
+_KEYS = frozenset(field.name for record in (Workload, LayerOps, Ops) for field in fields(record))
