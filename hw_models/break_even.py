@@ -366,12 +366,15 @@ def _notes(
     if not sides[0].complete:
         yield "front end only: do not rank against whole pipelines"
     yield _RULES[over]
+    reach = math.inf
     for name, side in zip(names, sides, strict=True):
         late = rates * side.latency_s[1:] > 1
         if late.any():
             most = 1 / side.latency_s[0] if over == "rate" else x[late.argmax()]
-            where = _shown(over, float(max(most, x[0])))
-            yield f"{name} does not keep up from {_NAMES[over]} {where} on"
+            reach = min(reach, float(max(most, x[0])))
+            yield f"{name} does not keep up from {_NAMES[over]} {_shown(over, max(most, x[0]))} on"
+    if crossing.at is not None and crossing.at.value > reach:
+        yield "the crossing lies where not both keep up: within reach nobody changes places"
     if crossing.n_changes > 1:
         yield f"they change places {crossing.n_changes} times; the crossing is the lowest"
     if crossing.at is not None and (crossing.at.low == x[0] or crossing.at.high == x[-1]):
@@ -379,8 +382,6 @@ def _notes(
 
 
 def _shown(over: Over, x: Interval | float) -> str:
-    if isinstance(x, float):
+    if not isinstance(x, Interval):
         return _shown(over, Interval(x, x, x)).split(" (")[0]
-    if over == "activity":
-        return format_ratio(x)
-    return format_quantity(x, "Hz")
+    return format_ratio(x) if over == "activity" else format_quantity(x, "Hz")

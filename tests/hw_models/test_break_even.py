@@ -228,6 +228,22 @@ def test_rates_out_of_reach_are_said(pipeline: Workload) -> None:
     assert not any("does not keep up" in note for note in calm.notes)
 
 
+def test_a_crossing_out_of_reach_is_said(pipeline: Workload) -> None:
+    """Latency does not depend on idle power, so the crossing can be put on either side of it."""
+    note = "the crossing lies where not both keep up: within reach nobody changes places"
+    a, b = pinned(FAST, active_w=1.0, idle_w=5.0), pinned(FAST, active_w=9.0)
+    first, second = (estimate(pipeline, board) for board in (a, b))
+    assert first.latency_s and first.energy_active_j and second.energy_active_j
+    reach = 1 / first.latency_s.value
+    saved_j = second.energy_active_j.value - first.energy_active_j.value
+    for factor, beyond in ((0.9, False), (1.1, True)):
+        less = with_constant(b, "modes.15w.idle_w", number(5.0 - factor * reach * saved_j))
+        found = break_even(pipeline, a, less, over="rate", low=1.0, high=1e6)
+        assert found.crossing is not None
+        assert found.crossing.value == pytest.approx(factor * reach)
+        assert (note in found.notes) is beyond
+
+
 def test_an_interval_cut_by_the_range_says_so(pipeline: Workload) -> None:
     a, b = "loihi2+jetson-orin-nano", "jetson-orin-nano"
     wide = break_even(pipeline, a, b, over="rate", low=1.0, high=1e4)

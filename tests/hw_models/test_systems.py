@@ -149,7 +149,7 @@ def test_names_that_make_no_system(name: str, message: str) -> None:
         load_device(name)
 
 
-@pytest.mark.parametrize("name", sorted(link_names()))
+@pytest.mark.parametrize("name", ["ethernet", "usb", "pcie", "mipi"])
 def test_a_link_carries_spikes_at_its_own_costs(name: str) -> None:
     """Only the link differs from Ethernet; energies and times of both by hand."""
     run, wire = staged(), link(name)
@@ -369,7 +369,7 @@ def test_a_device_file_may_stand_in_a_name(tmp_path: Path, monkeypatch: pytest.M
         ('["usb"]', '["usbb"]', r"links\[0\]: unknown link 'usbb', did you mean 'usb'"),
         ('["usb"]', '["loihi2"]', r"links\[0\]: unknown link 'loihi2'"),
         ("orin-nano@15w", "orin-nano@99w", r"parts\[0\].device: .* has no power mode '99w'"),
-        ("jetson-orin-nano@15w", "usb", r"parts\[0\].device: unknown device 'usb'"),
+        ("jetson-orin-nano@15w", "usb", r"parts\[0\].device: unknown device 'usb': it is a link"),
         ("mine.toml", "absent.toml", r"parts\[1\].device: .*absent.toml: cannot read"),
         ('title = "Two boards"', "colour = 1", "title: required key is missing"),
         ('title = "Two boards"', 'title = "x"\ncolour = 1', "colour: unknown key"),
