@@ -56,7 +56,8 @@ class System:
     """Parts in a chain; link ``i`` joins part ``i`` and the next.
 
     The signal passes the stages in pipeline order. Where the next stage runs on another part, the
-    output of the last layer crosses every link between the two, in either direction.
+    output of the last layer of the stage, in the workload's order, crosses every link between the
+    two, in either direction.
 
     Parameters
     ----------

@@ -39,7 +39,10 @@ class ChipPart:
         return neuromorphic.idle_w(self.mappings, self.c)
 
     def sends(self, layer: LayerOps) -> Sent:
-        """Return what leaves the part when this layer is its last one."""
+        """Return what leaves the part when this layer is its last one.
+
+        A sigma-delta layer sends the bytes that it writes, as it ran.
+        """
         return Sent(layer, 1.0)
 
 
