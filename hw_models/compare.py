@@ -136,15 +136,15 @@ def compare(reports: Sequence[EnergyReport]) -> Comparison:
         raise ComparisonError(f"compare needs at least 2 reports, got {len(reports)}")
     first = reports[0]
     for other in reports[1:]:
-        for what, mine, theirs in (
-            ("coverage", first.covers, other.covers),
-            ("scope", first.scope, other.scope),
-            ("rate_hz", first.rate_hz, other.rate_hz),
+        for what, mine, theirs, cure in (
+            ("coverage", first.covers, other.covers, "complete the one to a system, as a+b"),
+            ("scope", first.scope, other.scope, "compare energy_active_j, or give idle_w to both"),
+            ("rate_hz", first.rate_hz, other.rate_hz, "estimate both at one rate_hz"),
         ):
             if mine != theirs:
                 raise ComparisonError(
                     f"cannot compare {first.device} and {other.device}: {what} differs, "
-                    f"{_words(mine)} and {_words(theirs)}"
+                    f"{_words(mine)} and {_words(theirs)}; {cure}"
                 )
     return Comparison(tuple(reports))
 
