@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from hw_models.core_map import CorePlacement
 from hw_models.mesh import Mesh, positions
@@ -104,14 +105,16 @@ def cores(
     sheet = _Sheet(mesh, 1 + max((core.chip for core in placed), default=0))
     width, height = sheet.size
     layers = Counter((core.stage, core.layer) for core in placed)
-    inches = 0.82 * style.WIDTH_IN * height / width
-    ax = style.axes_or_new(ax, 0.9 + inches + 0.17 * math.ceil(len(layers) / _LAYER_COLUMNS))
+    above = 0.7 if sheet.n_chips > 1 else 0.1
+    inches = 0.84 * style.WIDTH_IN * (height + above + 0.1) / (width + 0.2)
+    ax = style.axes_or_new(ax, 0.4 + inches + 0.18 * math.ceil(len(layers) / _LAYER_COLUMNS))
     _draw_free(ax, sheet)
-    _draw_used(ax, sheet, placed, {layer: i + 1 for i, layer in enumerate(layers)}, by)
+    shares = [core.memory_share if by == "memory" else core.activity_share for core in placed]
+    _draw_used(ax, sheet, placed, shares, _WORDS[by])
+    _number(ax, sheet, placed, shares, {layer: i + 1 for i, layer in enumerate(layers)})
     for chip in range(sheet.n_chips if sheet.n_chips > 1 else 0):
         x, y = sheet.corner(chip, 0, 0, 0)
         ax.text(x, y - 0.12, f"chip {chip + 1}", fontsize=style.SMALL_PT - 1, color=style.INK)
-    above = 0.7 if sheet.n_chips > 1 else 0.1
     ax.set(xlim=(-0.1, width + 0.1), ylim=(height + 0.1, -above), aspect="equal")
     ax.set_axis_off()
     ax.set_title(title, fontsize=style.FONT_PT + 0.5, loc="left", color=style.INK)
@@ -141,31 +144,47 @@ def _draw_used(
     ax: Axes,
     sheet: _Sheet,
     placed: Sequence[CorePlacement],
-    numbers: Mapping[tuple[str, str], int],
-    by: By,
+    shares: Sequence[float],
+    words: str,
 ) -> None:
-    shares = [core.memory_share if by == "memory" else core.activity_share for core in placed]
     corners = [sheet.corner(core.chip, core.tile_x, core.tile_y, core.slot) for core in placed]
     used = PatchCollection(sheet.squares(corners), cmap=_COLOURS, norm=Normalize(0, 1))
     used.set(array=np.array(shares), edgecolor="white", linewidth=0.6)
     ax.add_collection(used)
-    if sheet.per_row * sheet.mesh.columns * sheet.side <= _NUMBERED_PER_ROW:
-        for core, share, (x, y) in zip(placed, shares, corners, strict=True):
-            ax.text(
-                x + sheet.core / 2,
-                y + sheet.core / 2,
-                str(numbers[core.stage, core.layer]),
-                ha="center",
-                va="center",
-                fontsize=style.SMALL_PT - 2,
-                color="white" if share < _DARK else style.INK,
-            )
     figure = ax.get_figure(root=True)
     assert figure is not None
     bar = figure.colorbar(used, cax=ax.inset_axes((1.03, 0.0, 0.025, 1.0)))
-    bar.set_label(_WORDS[by], fontsize=style.SMALL_PT, color=style.INK)
+    bar.set_label(words, fontsize=style.SMALL_PT, color=style.INK)
     bar.ax.tick_params(labelsize=style.SMALL_PT, color=style.GREY, labelcolor=style.INK)
     bar.outline.set_visible(False)
+
+
+def _number(
+    ax: Axes,
+    sheet: _Sheet,
+    placed: Sequence[CorePlacement],
+    shares: Sequence[float],
+    numbers: Mapping[tuple[str, str], int],
+) -> None:
+    """Write the number of the layer into each core, or where cores are small once per chip."""
+    corners = np.array(
+        [sheet.corner(core.chip, core.tile_x, core.tile_y, core.slot) for core in placed]
+    ).reshape(-1, 2)
+    small = sheet.per_row * sheet.mesh.columns * sheet.side > _NUMBERED_PER_ROW
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, core in enumerate(placed):
+        key = (numbers[core.stage, core.layer], core.chip, *(() if small else (index,)))
+        groups.setdefault(key, []).append(index)
+    for (number, *_), indices in groups.items():
+        away = ((corners[indices] - corners[indices].mean(axis=0)) ** 2).sum(axis=1)
+        middle = indices[int(away.argmin())]
+        x, y = corners[middle] + sheet.core / 2
+        light = not small and shares[middle] < _DARK
+        text = ax.text(x, y, str(number), ha="center", va="center")
+        text.set_color("white" if light else style.INK)
+        text.set_fontsize(style.SMALL_PT if small else style.SMALL_PT - 2)
+        if small:
+            text.set_path_effects([withStroke(linewidth=2, foreground="white")])
 
 
 def _write_below(ax: Axes, lines: Sequence[str]) -> None:

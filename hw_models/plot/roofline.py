@@ -20,6 +20,7 @@ _MARKS: Mapping[Bound, tuple[str, str, str]] = {
     "launch": (style.GREY, "^", "launching takes longest"),
 }
 _NAMED = 12
+_SMALLEST_PT2, _LARGEST_PT2 = 20.0, 180.0  # area of a mark for none and for all of the time
 
 
 def roofline(found: LayerRoofline, ax: Axes | None = None) -> Axes:
@@ -40,13 +41,21 @@ def roofline(found: LayerRoofline, ax: Axes | None = None) -> Axes:
         ax.scatter(
             [p.mac_per_byte for p in mine],
             [p.mac_per_s for p in mine],
-            s=[24 + 500 * p.time_s / total_s for p in mine],
+            s=[_SMALLEST_PT2 + _LARGEST_PT2 * p.time_s / total_s for p in mine],
             color=colour,
             marker=marker,
             alpha=0.75,
             edgecolors="white",
             linewidths=0.6,
             zorder=3,
+        )
+        ax.plot(
+            [],
+            [],
+            linestyle="none",
+            color=colour,
+            marker=marker,
+            markersize=6,
             label=f"{words}: {len(mine)} {'layer' if len(mine) == 1 else 'layers'}, "
             f"{share:.0%} of the time",
         )
