@@ -179,11 +179,11 @@ def _cause(name: str, constant: Sourced) -> tuple[str, bool]:
 def _triangular(constant: Sourced, quantile: Columns) -> Columns:
     """Invert the cumulative distribution of the triangle at each quantile."""
     low, mode, high = constant.low, constant.value, constant.high
-    if low == high:
-        return np.full(len(quantile), mode)
     logarithmic = low > 0
     if logarithmic:
         low, mode, high = np.log([low, mode, high])
+    if low == high:  # also neighbouring floats, whose logarithms are the same
+        return np.full(len(quantile), constant.value)
     turn = (mode - low) / (high - low)
     rising = low + np.sqrt(quantile * (high - low) * (mode - low))
     falling = high - np.sqrt((1 - quantile) * (high - low) * (high - mode))
