@@ -86,6 +86,8 @@ class Placement:
         Share of the messages to the next layer that go to another chip.
     neuron_share, memory_share
         Neurons and memory used in each of its cores, as a share of the limit.
+    axon_in_share, axon_out_share
+        The same of input and output axons; 0 where they set no limit.
     """
 
     stage: str
@@ -98,6 +100,8 @@ class Placement:
     leaves_chip: float
     neuron_share: float
     memory_share: float
+    axon_in_share: float
+    axon_out_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +354,8 @@ def _place(
         leaves_chip=leaves,
         neuron_share=per_core / limits.neurons,
         memory_share=bits / limits.memory,
+        axon_in_share=split.heard / limits.axons_in,
+        axon_out_share=per_core * reach[index] / limits.axons_out,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
@@ -85,6 +86,8 @@ def _table(mapping: Mapping) -> Table:
                 str(place.n_cores) if place.n_cores else "input",
                 f"{place.memory_share:.0%}",
                 f"{place.neuron_share:.0%}",
+                f"{place.axon_in_share:.0%}" if math.isfinite(mapping.limits.axons_in) else "-",
+                f"{place.axon_out_share:.0%}" if math.isfinite(mapping.limits.axons_out) else "-",
                 f"{place.n_destination_cores:.3g}",
                 f"{place.hops_x + place.hops_y:.2g}",
                 f"{place.leaves_chip:.0%}",
@@ -96,12 +99,14 @@ def _table(mapping: Mapping) -> Table:
         "cores",
         "memory of each",
         "neurons of each",
+        "input axons of each",
+        "output axons of each",
         "cores that hear a neuron",
         "hops",
         "to other chips",
         "verdict",
     )
-    return Table(header, tuple(rows), numbers=(1, 2, 3, 4, 5, 6))
+    return Table(header, tuple(rows), numbers=tuple(range(1, 9)))
 
 
 def _pictures(

@@ -16,7 +16,9 @@ import pytest
 
 import hw_models
 from hw_models import (
+    LayerOps,
     OpKind,
+    Ops,
     Workload,
     battery_life,
     break_even,
@@ -239,6 +241,25 @@ def test_map_gives_every_core_and_the_verdict(call: Any, saved: str, pipeline: W
     text = call("map", saved, "--device", "loihi2").out
     assert f"- {record['reason']}" in text
     assert "- encoder: " in text
+
+
+def test_map_shows_axons_as_shares_of_their_limits(call: Any, tmp_path: Path) -> None:
+    """10 neurons that hear 1,000 take 1,000 input axons; each of the 1,000 reaches one core."""
+    layers = (
+        LayerOps("frontend", "F", OpKind.SPIKING, Ops(), neurons=1000),
+        LayerOps("change", "D", OpKind.SPIKING, Ops(), neurons=10, synapses=10_000),
+    )
+    path = tmp_path / "two.json"
+    Workload("two", 1, 25, layers, ticks=25).save(path)
+    chip = load_device("loihi1")
+    assert isinstance(chip, NeuromorphicChip)
+    assert chip.limits.axons_in is not None and chip.limits.axons_out is not None
+    first, second = call("map", path, "--device", "loihi1", "--json").record["layers"]
+    assert first["axon_out_share"] == 1000 / chip.limits.axons_out.value
+    assert second["axon_in_share"] == 1000 / chip.limits.axons_in.value
+    out = call("map", path, "--device", "loihi1").out
+    (row,) = (line.split(" | ") for line in out.splitlines() if line.startswith("| change/D |"))
+    assert row[4] == f"{second['axon_in_share']:.0%}"
 
 
 def test_map_says_what_does_not_fit(call: Any, tmp_path: Path, pipeline: Workload) -> None:
