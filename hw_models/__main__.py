@@ -1,6 +1,7 @@
 """Command line: ``python -m hw_models estimate run.json --device loihi2``.
 
-Exit codes: 0 done, 2 wrong usage (unknown device included), 3 a file cannot be read or written.
+Exit codes: 0 done, 2 wrong usage (unknown device included), 3 a file cannot be read or written, or
+a device breaks the contract.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from hw_models.errors import CatalogError, HwModelError, OutputError, RowsError, WorkloadError
+from hw_models.faces.output import Failed
 from hw_models.faces.parser import make_parser
 
 _USAGE, _BAD_FILE = 2, 3
@@ -20,18 +22,19 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m hw_models") -
     """Run the command line, called ``prog`` in its help; return the exit code."""
     arguments = make_parser(prog).parse_args(argv)
     try:
-        text = arguments.run(arguments)
+        answer = arguments.run(arguments)
     except (WorkloadError, CatalogError, RowsError, OutputError) as error:
         return _fail(error, _BAD_FILE)
     except (HwModelError, argparse.ArgumentError) as error:
         return _fail(error, _USAGE)
+    failed = isinstance(answer, Failed)
     try:
-        print(text)
+        print(answer.text if failed else answer)
         sys.stdout.flush()
     except BrokenPipeError:
         # the reader has seen enough; python would complain again when it closes the stream
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return _BAD_FILE if failed else 0
 
 
 def _fail(error: Exception, code: int) -> int:

@@ -6,10 +6,11 @@ import argparse
 from collections import Counter
 from typing import Any
 
+from hw_models import template as templates
 from hw_models.accelerator import Accelerator
 from hw_models.chip import NeuromorphicChip
 from hw_models.device import Device, System
-from hw_models.faces.output import add_output_options, deliver
+from hw_models.faces.output import Failed, add_output_options, deliver
 from hw_models.loader import device_names, link_names, load_device, references
 from hw_models.page import Lines, Page, Part, Table
 from hw_models.sourced import BASES, Sourced, sourced_items
@@ -28,13 +29,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "name", nargs="*", metavar="NAME", help="device, device@mode, system a+b or TOML file"
     )
-    parser.add_argument("--family", choices=FAMILIES, help="list these only")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--family", choices=FAMILIES, help="list these only")
+    what.add_argument(
+        "--check", action="store_true", help="hold NAME to the laws that every device must keep"
+    )
+    what.add_argument(
+        "--template",
+        choices=templates.FAMILIES,
+        help="write a device file to fill in to NAME, or to standard output",
+    )
     add_output_options(parser, pictures=False)
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> str:
+def run(arguments: argparse.Namespace) -> str | Failed:
     """Return the text to print."""
+    if arguments.template:
+        return _template(arguments)
+    if arguments.check:
+        return _check(arguments)
     if arguments.name:
         devices = {name: load_device(name) for name in arguments.name}
         parts = tuple(_part(device) for device in devices.values())
@@ -47,6 +61,28 @@ def run(arguments: argparse.Namespace) -> str:
     record = {name: _record(device) for name, device in devices.items()}
     parts = (_list(devices, systems=arguments.family == "system"),)
     return deliver(Page("Devices", parts), {"devices": record}, arguments)
+
+
+def _template(arguments: argparse.Namespace) -> str:
+    if not arguments.name:
+        return templates.template(arguments.template).rstrip()
+    paths = [templates.write_template(arguments.template, name) for name in arguments.name]
+    return "\n".join(
+        f"wrote {path}; fill it in, then: python -m hw_models devices --check {path}"
+        for path in paths
+    )
+
+
+def _check(arguments: argparse.Namespace) -> str | Failed:
+    from hw_models.contract import check_device, part_of, passes, record_of
+
+    if not arguments.name:
+        raise argparse.ArgumentError(None, "--check needs a NAME, for example my-device.toml")
+    found = {name: check_device(name) for name in arguments.name}
+    page = Page("Contract", tuple(part_of(name, findings) for name, findings in found.items()))
+    record = {name: record_of(findings) for name, findings in found.items()}
+    text = deliver(page, {"devices": record}, arguments)
+    return text if all(map(passes, found.values())) else Failed(text)
 
 
 def _family(device: Device) -> str:

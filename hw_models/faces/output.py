@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ from hw_models.errors import OutputError
 from hw_models.page import Page, to_markdown, to_terminal
 
 SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An answer that is a failure: printed like any other, but the exit code tells."""
+
+    text: str
 
 
 def add_output_options(parser: argparse.ArgumentParser, *, pictures: bool = True) -> None:

@@ -30,9 +30,11 @@ from hw_models import (
 )
 from hw_models.__main__ import main
 from hw_models.chip import NeuromorphicChip
+from hw_models.contract import check_device, record_of
 from hw_models.core_map import core_map
 from hw_models.published import load_published, published_workloads
 from hw_models.sourced import sourced_items
+from hw_models.template import template
 
 ROOT = Path(hw_models.__file__).parents[1]
 
@@ -203,6 +205,36 @@ def test_a_system_shows_its_links_too(call: Any) -> None:
     out = call("devices", "loihi2+jetson-nano").out
     for key in ("loihi2.constants.synop_j", "jetson-nano.byte_j", "ethernet.latency_s"):
         assert f"| {key} |" in out
+
+
+def test_a_template_is_written_once_and_passes_the_contract(call: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    assert call("devices", "--template", "accelerator", path).code == 0
+    text = path.read_text(encoding="utf-8")
+    assert call("devices", "--template", "accelerator").out == text
+    again = call("devices", "--template", "accelerator", path)
+    assert (again.code, again.out) == (3, "")
+    assert "exists already" in again.err
+    found = call("devices", "--check", path, "--json").record["devices"][str(path)]
+    assert found == record_of(check_device(path))
+    assert found["passes"] is True
+    assert call("devices", path, "--json").record["devices"][str(path)]["family"] == "accelerator"
+
+
+def test_a_device_that_breaks_the_contract_fails_with_its_findings(
+    call: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    text = template("accelerator")
+    start = text.index("byte_j")
+    path.write_text(text[:start] + text[start:].replace("value =", "value = 1e9 #", 1))
+    done = call("devices", "--check", path, "--json")
+    assert (done.code, done.err) == (3, "")
+    assert json.loads(done.out)["devices"][str(path)]["passes"] is False
+    shown = call("devices", "--check", path, "jetson-nano")
+    assert shown.code == 3
+    assert f"{path} does not pass" in shown.out
+    assert "jetson-nano passes" in shown.out
 
 
 # compare
@@ -462,6 +494,9 @@ def test_a_kind_that_a_device_does_not_know_is_refused(
         ),
         (["compare", "{run}", "--device", "jetson-nano"], 2, "at least 2 reports, got 1"),
         (["validate", "--rows", "absent.csv"], 3, "absent.csv"),
+        (["devices", "--check"], 2, "--check needs a NAME"),
+        (["devices", "--check", "loihi3"], 2, "did you mean 'loihi2'"),
+        (["devices", "--check", "--family", "system"], 2, "not allowed with argument --check"),
     ],
 )
 def test_failures_have_a_code_and_one_line(
