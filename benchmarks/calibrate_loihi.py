@@ -18,11 +18,8 @@ import numpy as np
 
 from hw_models.chip import NeuromorphicChip
 from hw_models.loader import load_device
-from hw_models.loihi_setups import PUBLISHED, Numbers, network, scaled, setup_of
-from hw_models.mapping import map_layers
-from hw_models.neuromorphic import activity_of, chip_constants, core_seconds, sync_seconds
-from hw_models.table import table_of
-from hw_models.uncertainty import nominal
+from hw_models.loihi_setups import PUBLISHED, Numbers, setup_of
+from hw_models.neuromorphic import chip_constants
 from hw_models.validate.facts import facts
 from hw_models.validate.rows import LoihiRow, read_rows
 
@@ -58,25 +55,12 @@ def values_of(name: str) -> dict[str, float]:
     return {key: number.value for key, number in chip_constants(chip).items()}
 
 
-def quartz(row: LoihiRow, lsnn: LoihiRow, static: LoihiRow) -> dict[str, float]:
-    """Injection time from a run that injection bounds; processors and leakage of Loihi 1.
-
-    t = T t_step + K_in t_inject, with t_step of the busiest core from the mapped layers.
-    """
-    chip = load_device("loihi1")
-    assert isinstance(chip, NeuromorphicChip)
-    c = nominal(chip_constants(chip))
-    described = scaled(network(setup_of(row).network), row)
-    mapping = map_layers(described.layers, chip.limits)
-    table = table_of([described.layers], [1], "executed", None)
-    activity = activity_of(table, [mapping], np.array([[float(described.ticks)]]))
-    core_s = core_seconds(activity, c).max() + described.ticks * sync_seconds(activity, c)[0, 0]
-    latency = _given(row.latency_ms) * 1e-3
-    clock, code = c["x86_clock_w"][0], c["x86_code_w"][0]
-    busy = [(float(facts(each)["x86_dynamic_mw"]) * 1e-3 - clock) / code for each in (row, lsnn)]
+def platform(lsnn: LoihiRow, static: LoihiRow) -> dict[str, float]:
+    """Share of time that the embedded processor of Loihi 1 works, and leakage of a chip."""
+    k = values_of("loihi1")
+    x86_w = float(facts(lsnn)["x86_dynamic_mw"]) * 1e-3
     return {
-        "inject_s_per_spike": float((latency - core_s) / activity.injected[0, 0]),
-        "x86_busy": float(np.mean(busy)),
+        "x86_busy": (x86_w - k["x86_clock_w"]) / k["x86_code_w"],
         "leak_w_per_chip": _given(static.static_mw) * 1e-3 / float(facts(static)["chips"]),
     }
 
@@ -173,10 +157,9 @@ def calibrate(path: Path = PUBLISHED / "loihi.csv") -> list[Constant]:
     words = (rows["L1-KWS-SCALE-00"], rows["L1-KWS-SCALE-10"])
     winners = (rows["L2-WTA-LIF-200"], rows["L2-WTA-LIF-1200"])
     pair = rows["L2-2LIF-F25-D0"]
-    quartz_row = rows["L1-QUARTZ-MNIST-T171"]
     on_chip, on_board = winner_take_all(*winners, loihi2)
     found = [
-        *_compare("loihi1", quartz(quartz_row, lsnn_row, rows["L1-STATIC-FRADY"]), loihi1),
+        *_compare("loihi1", platform(lsnn_row, rows["L1-STATIC-FRADY"]), loihi1),
         *_compare("loihi2", two_neurons(pair, loihi2) | on_chip, loihi2),
     ]
     for row, computed in (
