@@ -12,7 +12,7 @@ replays the same counts per inference. ``rate * latency > 1`` is reported, never
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from hw_models.cost import SHARED
 from hw_models.device import Device
 from hw_models.errors import EstimateError
 from hw_models.evaluate import Evaluation, Line, evaluate
-from hw_models.loader import load_device, references
+from hw_models.loader import Reference, load_device, references_of
 from hw_models.notes import Situation, notes_on
 from hw_models.ops import Precision
 from hw_models.plan import ChipPart, Plan, make_plan
@@ -187,7 +187,7 @@ class _Summary:
                 for swing in c.tornado(active)[:_N_DOMINANT]
             ),
             basis=tuple(basis for basis in BASES if any(k.basis == basis for k in in_play)),
-            sources=_sources(in_play),
+            sources=_sources(in_play, references_of(self.name)),
             samples=self.samples,
             seed=self.seed,
             draws={name: c.draws(each) for name, each in known.items() if each is not None}
@@ -225,7 +225,6 @@ def _in_play(c: Constants, *results: Columns) -> list[Sourced]:
     return [c.sourced[name] for name in c.sourced if name in names]
 
 
-def _sources(constants: Sequence[Sourced]) -> tuple[str, ...]:
-    known = references()
+def _sources(constants: Sequence[Sourced], known: Mapping[str, Reference]) -> tuple[str, ...]:
     keys = sorted({constant.source for constant in constants})
     return tuple(str(known[key]) if key in known else f"[{key}]" for key in keys)

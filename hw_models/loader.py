@@ -169,10 +169,7 @@ def _validated(path: Path, data: Mapping[str, Any]) -> NeuromorphicChip | Accele
         device = _ADAPTERS[family].validate_python(data)
     except ValidationError as error:
         raise CatalogError(first_error(error, str(path), _KEYS)) from error
-    known = dict(references())
-    beside = path.parent / "references.bib"
-    if beside.is_file():
-        known |= load_references(beside)
+    known = references_of(path)
     for key, number in sourced_items(device):
         if number.source not in known:
             raise CatalogError(
@@ -185,6 +182,14 @@ def _validated(path: Path, data: Mapping[str, Any]) -> NeuromorphicChip | Accele
 def references() -> Mapping[str, Reference]:
     """Return the package's bibliography by key."""
     return load_references(_PACKAGE / "references.bib")
+
+
+def references_of(device: object) -> Mapping[str, Reference]:
+    """Return the package's bibliography and, for a device file, the one beside it."""
+    beside = Path(str(device)).parent / "references.bib"
+    if not str(device).endswith(".toml") or not beside.is_file():
+        return references()
+    return {**references(), **load_references(beside)}
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 
@@ -156,12 +157,12 @@ def _in(end: float, window: Window) -> bool:
 def _out_of(window: Window, got: float) -> str:
     """Say what was expected and, where a prefix explains the value, which."""
     expected = f"expected {window.low:g} to {window.high:g} in SI units ({window.why})"
+    middle = (window.low * window.high) ** 0.5
+    fitting = [scale for scale in _PREFIXES if got > 0 and _in(got * scale, window)]
     hint = ""
-    if got > 0:
-        fitting = [scale for scale in _PREFIXES if _in(got * scale, window)]
-        if len(fitting) == 1 or (fitting and window.high / window.low < 1e9):
-            scale = fitting[0]
-            hint = f"; if it is {got:g} in {_PREFIXES[scale]}-units write {got * scale:g}"
+    if fitting:
+        scale = min(fitting, key=lambda each: abs(math.log(got * each / middle)))
+        hint = f"; if that is in {_PREFIXES[scale]}-units, write {got * scale:g}"
     return f"{expected}, got {got:g}{hint}"
 
 

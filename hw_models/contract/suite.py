@@ -20,8 +20,8 @@ from hw_models.loader import (
     Reference,
     load_device,
     load_file,
-    load_references,
     references,
+    references_of,
 )
 from hw_models.ops import SPIKING_STAGES, STAGES
 
@@ -59,7 +59,7 @@ def check_device(device: str | Path | Device | Link) -> tuple[Finding, ...]:
     try:
         loaded, known = _load(device)
     except CatalogError as error:
-        return (Finding("loads", str(device), str(error)),)
+        return (Finding("loads", str(device), str(error).removeprefix(f"{device}: ")),)
     found = [
         replace(finding, where=f"{prefix}{finding.where}")
         for prefix, part in _parts(loaded)
@@ -94,11 +94,10 @@ def _load(
 ) -> tuple[Device | Link, Mapping[str, Reference]]:
     if not isinstance(device, str | Path):
         return device, references()
+    known = references_of(device)
     path = Path(device)
     if path.suffix != ".toml" or not path.is_file():
-        return load_device(device), references()
-    beside = path.parent / "references.bib"
-    known = dict(references()) | (load_references(beside) if beside.is_file() else {})
+        return load_device(device), known
     try:
         return load_device(path), known
     except UnknownDeviceError:  # a link is no device by itself
