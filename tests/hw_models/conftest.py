@@ -1,13 +1,16 @@
-"""Workloads that several tests cost."""
+"""Workloads that several tests cost, and the command line that costs them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from hw_models import LayerOps, OpKind, Ops, Workload
+from hw_models.__main__ import main
 
 
 def _make_pipeline() -> Workload:
@@ -88,3 +91,45 @@ def _scale(workload: Workload, factor: int) -> Workload:
 @pytest.fixture(scope="session")
 def scale() -> Callable[[Workload, int], Workload]:
     return _scale
+
+
+class Called:
+    """One call: exit code and both streams."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def record(self) -> Any:
+        def refuse(word: str) -> None:
+            raise AssertionError(f"not JSON: {word}")
+
+        assert (self.code, self.err) == (0, "")
+        return json.loads(self.out, parse_constant=refuse)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: object) -> Called:
+        try:
+            code = main([str(each) for each in arguments])
+        except SystemExit as stop:  # argparse
+            code = int(stop.code or 0)
+        streams = capsys.readouterr()
+        return Called(code, streams.out, streams.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory, pipeline: Workload) -> str:
+    path = tmp_path_factory.mktemp("cli") / "run.json"
+    pipeline.save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def front(tmp_path_factory: pytest.TempPathFactory, pipeline: Workload) -> str:
+    path = tmp_path_factory.mktemp("cli") / "front.json"
+    Workload("front", 40, 25, pipeline.layers[:3], ticks=1000).save(path)
+    return str(path)
