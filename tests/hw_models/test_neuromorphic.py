@@ -69,7 +69,7 @@ def test_loihi_1_by_hand() -> None:
 
     N = 4900, S = 9000, K = 50. The detector has one core, so each input spike is one message;
     the detector's spikes leave as one message each. Core time: 9000 x 3.5 ns + 4900 x 8.4 ns +
-    1000 x 16 ns = 88.66 us; 25 barriers of 0.6 us; 1000 injections of 4.05 us.
+    1000 x 16 ns = 88.66 us; 25 barriers of 0.6 us; 1000 injections of 4.5 us.
     """
     workload = Workload(
         "by hand",
@@ -88,8 +88,8 @@ def test_loihi_1_by_hand() -> None:
         ticks=1000,
     )
     report = estimate(workload, "loihi1")
-    latency = 88.66e-6 + 25 * 0.6e-6 + 1000 * 4.05e-6
-    x86 = 6e-3 * 0.78 * latency
+    latency = 88.66e-6 + 25 * 0.6e-6 + 1000 * 4.5e-6
+    x86 = 6e-3 * 0.87 * latency
     core = 4900 * 81e-12 + 9000 * 23.6e-12 + 50 * 69e-12 + (1000 + 50) * 111e-12
     assert nominal_of(report) == pytest.approx((core + x86, latency), rel=1e-12)
     assert report.power_w is not None
@@ -240,7 +240,7 @@ def test_boundaries_add_up() -> None:
     found = boundaries(cost, [mapping], c)
     latency = cost.time_s(1)[0, 0]
     core = 1000 * 81e-12 + 5000 * 23.6e-12 + 20 * (69e-12 + 111e-12)
-    on_chip = core + (0.78 * 6e-3 + 0.104 + 0.018) * latency
+    on_chip = core + (0.87 * 6e-3 + 0.104 + 0.018) * latency
     assert found.core_j[0, 0] == pytest.approx(core, rel=1e-12)
     assert found.chip_j[0, 0] == pytest.approx(on_chip, rel=1e-12)
     one_core = on_chip - 127 / 128 * 0.104 * latency

@@ -100,7 +100,7 @@ def test_boundaries_are_kept_apart() -> None:
     assert found["core energy"].predicted.value < above.value < total.value
     latency = 651 * found["step time"].predicted.value
     assert total.value - above.value == pytest.approx(4.64e-3 * latency, rel=1e-9)
-    clock_and_code = 0.018 + 0.006 * 0.78
+    clock_and_code = 0.018 + 0.006 * 0.87
     core = found["core energy"].predicted.value
     assert above.value - core == pytest.approx(clock_and_code * latency, rel=1e-9)
 
