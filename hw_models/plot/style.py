@@ -108,15 +108,7 @@ def scale_of(value: float) -> tuple[float, str]:
     >>> scale_of(0.005), scale_of(0.0)
     ((1000.0, 'm'), (1.0, ''))
     """
-    for exponent, prefix in (
-        (9, "G"),
-        (6, "M"),
-        (3, "k"),
-        (0, ""),
-        (-3, "m"),
-        (-6, "u"),
-        (-9, "n"),
-    ):
+    for exponent, prefix in _PREFIXES:
         if value >= 10.0**exponent:
             return 10.0**-exponent, prefix
     return (1.0, "") if value <= 0 else (1e12, "p")

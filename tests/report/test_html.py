@@ -54,7 +54,9 @@ def page(result, reports, pictures):
 def test_nothing_is_loaded_from_elsewhere(page):
     assert not re.search(r"https?:|url\(|@import|<script|<link|//\w", page.split("base64,")[0])
     without_images = re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
-    assert not re.search(r"https?://|url\(|@import|<script|<link|<iframe", without_images)
+    assert not re.search(r"url\(|@import|<script|<link|<iframe", without_images)
+    # addresses stand in the text of citations, never in what a browser would fetch
+    assert not re.search(r"""=\s*["']?(https?:)?//""", without_images)
     assert all(each.startswith("data:image/png;base64,") for each in Page(page).loads)
 
 
