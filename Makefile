@@ -32,6 +32,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.bench_pipeline
 	$(BIN)/python -m benchmarks.bench_quality
 	$(BIN)/python -m benchmarks.bench_mask
+	$(BIN)/python -m benchmarks.bench_estimates
 
 notebooks: setup
 	$(BIN)/python -m pytest -q -p no:cacheprovider --nbmake --nbmake-timeout=600 notebooks
