@@ -214,7 +214,10 @@ def accelerator_cost(
     doubt = _doubt(table, c)
     times, shared = _times(table, of, work, c, doubt)
     if latency_s is not None:
-        stretch = latency_s / Cost(table, {}, times, {}, shared).time_s(c.n_columns)
+        predicted_s = Cost(table, {}, times, {}, shared).time_s(c.n_columns)
+        if not predicted_s.all():
+            raise EstimateError("latency_s: no layer takes any time, so there is nothing to stretch")
+        stretch = latency_s / predicted_s
         times = {term: amount * stretch[table.run] for term, amount in times.items()}
         shared = {term: amount * stretch for term, amount in shared.items()}
     for name in ("energy_factor", "energy_scale"):

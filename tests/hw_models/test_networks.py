@@ -164,6 +164,12 @@ def test_a_latency_belongs_to_one_processor(pipeline: Workload) -> None:
         estimate(pipeline, "loihi2+jetson-orin-nano", latency_s=1e-3)
 
 
+def test_a_latency_of_nothing_is_refused() -> None:
+    nothing = Workload.from_totals(0, 0, op_class="decode", n_layers=0, act_elements=0)
+    with pytest.raises(EstimateError, match="latency_s: no layer takes any time"):
+        estimate(nothing, ROUND, latency_s=1e-3)
+
+
 def test_half_the_clock_takes_twice_the_time_but_for_memory() -> None:
     slow = at_clocks(ROUND, processor_hz=0.5e9)
     assert latency_s(network("cnn"), slow) == pytest.approx(2 * (2e-4 + 2.5e-3) + 1e-3, rel=1e-12)

@@ -151,7 +151,10 @@ def set_at(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
         (set_at("layers", 2, "executed", "macs", value=-3), "macs must be at least 0, got -3"),
         (set_at("layers", 2, "kind", value="gem"), r"layers\[2\].kind: .*, got 'gem'"),
         (set_at("layers", 0, "stage", value="eye"), "stage must be one of frontend"),
-        (set_at("layers", 2, "dense", "macs", value=1), r"encoder/blocks: executed.macs = 800000000 exceeds dense.macs = 1;"),
+        (
+            set_at("layers", 2, "dense", "macs", value=1),
+            r"encoder/blocks: executed.macs = 800000000 exceeds dense.macs = 1;",
+        ),
         (set_at("layers", 1, "layer", value=""), "layer needs a name"),
         (set_at("ticks", value=0), "layer change/detector has neurons, so ticks must be given"),
         (set_at("inferences", value=0), "inferences must be at least 1, got 0"),
