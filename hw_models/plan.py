@@ -131,18 +131,6 @@ class Plan:
             idle = own if idle is None else idle + own
         return idle
 
-    def of_run(self, index: int) -> Plan:
-        """Return the plan of one run alone, with the same draws."""
-        one = slice(index, index + 1)
-        parts = tuple(
-            replace(part, layers=part.layers[one], mappings=part.mappings[one])
-            if isinstance(part, ChipPart)
-            else replace(part, layers=part.layers[one])
-            for part in self.parts
-        )
-        links = tuple(replace(link, sent=link.sent[one]) for link in self.links)
-        return replace(self, workloads=self.workloads[one], parts=parts, links=links)
-
 
 def make_plan(
     workloads: Sequence[Workload],
