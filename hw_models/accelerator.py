@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 from hw_models.errors import CatalogError, EstimateError
 from hw_models.ops import ASSUMABLE, OpKind, Precision
-from hw_models.sourced import STRICT_KEYS, ByPrecision, Sourced
+from hw_models.sourced import STRICT_KEYS, ByPrecision, Sourced, require_above_zero
 
 Combine = Literal["sum", "hypot", "max"]
 
@@ -53,6 +53,10 @@ class PowerMode:
     wake_s: Sourced | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
+
+    def __post_init__(self) -> None:
+        require_above_zero(self, "mac_per_s", "byte_per_s", "element_per_s")
+        require_above_zero(self, "processor_hz", "memory_hz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,9 @@ class KindConstants:
     element_j: ByPrecision | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
+
+    def __post_init__(self) -> None:
+        require_above_zero(self, "efficiency", "byte_efficiency", "element_share")
 
 
 @dataclass(frozen=True, slots=True)

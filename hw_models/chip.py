@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
-from hw_models.sourced import STRICT_KEYS, Sourced
+from hw_models.sourced import STRICT_KEYS, Sourced, require_above_zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ class ChipLimits:
     axons_out: Sourced | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
+
+    def __post_init__(self) -> None:
+        require_above_zero(self, "chips", "cores_per_chip", "cores_per_tile", at_least=1)
+        require_above_zero(self, "mesh_columns", "mesh_rows", "neurons_per_core", at_least=1)
+        require_above_zero(self, "core_memory_bits", "axons_in", "axons_out", at_least=1)
 
 
 @dataclass(frozen=True, slots=True)

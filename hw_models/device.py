@@ -11,7 +11,7 @@ from hw_models.accelerator import Accelerator
 from hw_models.chip import NeuromorphicChip
 from hw_models.errors import CatalogError, suggestion
 from hw_models.ops import SPIKING_STAGES, STAGES
-from hw_models.sourced import STRICT_KEYS, Sourced
+from hw_models.sourced import STRICT_KEYS, Sourced, require_above_zero
 
 ANN_STAGES = tuple(stage for stage in STAGES if stage not in SPIKING_STAGES)
 DEFAULT_LINK = "ethernet"
@@ -41,6 +41,9 @@ class Link:
     notes: tuple[str, ...] = ()
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
+
+    def __post_init__(self) -> None:
+        require_above_zero(self, "byte_per_s")
 
 
 @dataclass(frozen=True, slots=True)

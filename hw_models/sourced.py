@@ -102,6 +102,21 @@ def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
+def require_above_zero(record: Any, *names: str, at_least: float = 0.0) -> None:
+    """Refuse a range that reaches 0 where the equations divide by the number.
+
+    Raises
+    ------
+    CatalogError
+        The low end of one of these fields is 0, or less than ``at_least``.
+    """
+    for name in names:
+        for key, number in sourced_items(getattr(record, name), name):
+            if number.low <= 0 or number.low < at_least:
+                bound = f"at least {at_least:g}" if at_least else "above 0"
+                raise CatalogError(f"{key}: low must be {bound}, got {number.low:g}")
+
+
 def with_constant(record: Record, key: str, number: Sourced) -> Record:
     """Return a device with one of its numbers replaced.
 

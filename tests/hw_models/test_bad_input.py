@@ -86,6 +86,26 @@ A_NUMBER = r"\{ value, low, high, source, locator, basis \}"
         ("accelerator", BYTE, BYTE.replace("200e-12", "inf"), "byte_j: expected 0 .* high inf$"),
         ("accelerator", BYTE, BYTE.replace("200e-12", "true"), "byte_j.high: .*, got True$"),
         ("accelerator", BYTE, BYTE.replace("30e-12", "-1"), "byte_j: expected 0 <= low .*low -1"),
+        # what the equations divide by
+        (
+            "accelerator",
+            "low = 20e9, high = 40e9",
+            "low = 0, high = 40e9",
+            r"modes.default: byte_per_s.any: low must be above 0, got 0$",
+        ),
+        (
+            "accelerator",
+            "{ value = 0.4, low = 0.15",
+            "{ value = 0.4, low = 0",
+            "kinds.conv: efficiency.any: low must be above 0, got 0$",
+        ),
+        ("link", "low = 0.5e8", "low = 0", "byte_per_s: low must be above 0, got 0$"),
+        (
+            "neuromorphic",
+            "{ value = 128, low = 128",
+            "{ value = 128, low = 0.5",
+            "limits: cores_per_chip: low must be at least 1, got 0.5$",
+        ),
         # names
         (
             "accelerator",

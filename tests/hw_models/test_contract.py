@@ -145,7 +145,7 @@ def changed(device: str, key: str, **change: Any) -> Any:
             "plausible",
             "mac_per_s x mac_j \\+ active_w is",
         ),
-        ("jetson-nano", "modes.10w.byte_per_s.any", {"low": 0.0}, "plausible", "got 0$"),
+        ("jetson-nano", "kinds.cnn.time_factor.any", {"low": 0.0}, "plausible", "got 0$"),
         ("loihi1", "constants.synop_j", {"source": "me"}, "cited", "'me' is in no references.bib"),
         (
             "loihi1",
