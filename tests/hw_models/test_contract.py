@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -32,7 +34,8 @@ from hw_models.page import to_markdown
 from hw_models.sourced import with_constant
 from hw_models.template import FAMILIES, template
 
-CATALOG = sorted((Path(hw_models.__file__).parent / "catalog").glob("*.toml"))
+ROOT = Path(hw_models.__file__).parents[1]
+CATALOG = sorted((ROOT / "hw_models" / "catalog").glob("*.toml"))
 SYSTEMS = (
     "loihi2+jetson-orin-nano",
     "loihi1+usb+snapdragon-8-gen-3",
@@ -109,6 +112,18 @@ def test_unknown_names_raise_and_broken_files_are_findings(tmp_path: Path) -> No
         assert (finding.law, finding.severity) == ("loads", "error")
         assert finding.where == str(tmp_path / name)
         assert "device file" in finding.message or "not TOML" in finding.message
+
+
+def test_checking_a_device_needs_no_pytest() -> None:
+    code = (
+        "import sys\nfrom hw_models.contract import check_device, passes\n"
+        "assert passes(check_device('jetson-nano'))\n"
+        "assert not {'pytest', 'matplotlib', 'rich', 'scipy', 'torch'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def changed(device: str, key: str, **change: Any) -> Any:
