@@ -17,7 +17,7 @@ from hw_models.device import Device
 from hw_models.errors import EstimateError
 from hw_models.estimate import estimate
 from hw_models.many import estimate_many
-from hw_models.ops import Precision
+from hw_models.ops import PRECISIONS, Precision
 from hw_models.report import EnergyReport
 from hw_models.uncertainty import Interval
 from hw_models.workload import Workload
@@ -25,6 +25,7 @@ from hw_models.workload import Workload
 _SAMPLES = 40
 _RELATIVE = 1e-9  # of rounding: sums in another order
 _ADAPTER: TypeAdapter[Device] = TypeAdapter(Device)
+_NARROW_AND_WIDE: tuple[Precision, Precision] = ("int8", "fp32")
 _QUANTITIES = ("energy_active_j", "energy_j", "power_w", "latency_s")
 
 
@@ -44,7 +45,6 @@ class Subject:
         self,
         workload: Workload | None = None,
         rate_hz: float | None = None,
-        deploy_as: Precision | None = None,
         seed: int = 0,
     ) -> EnergyReport:
         """Estimate the probe, or another workload."""
@@ -52,7 +52,6 @@ class Subject:
             workload or self.workload,
             self.device,
             rate_hz=rate_hz,
-            deploy_as=deploy_as,
             samples=_SAMPLES,
             seed=seed,
         )
@@ -85,11 +84,12 @@ def every_precision(subject: Subject, report: EnergyReport) -> Iterator[Finding]
     if not isinstance(subject.device, Accelerator):
         return
     known = frozenset(subject.device.kinds)
+    named = subject.device.precisions
     works = 0
-    for precision in subject.device.precisions:
+    for precision in (p for p in PRECISIONS if p in named or "any" in named):
         for name, workload in {"probe": subject.workload, **networks(known)}.items():
             try:
-                many = estimate_many([workload], subject.device, deploy_as=precision)  # type: ignore[arg-type]
+                many = estimate_many([workload], subject.device, deploy_as=precision)
             except EstimateError as error:
                 if precision not in str(error):
                     yield subject.broken(
@@ -192,12 +192,12 @@ def dense_costs_more(subject: Subject, report: EnergyReport) -> Iterator[Finding
 def narrow_is_not_slower(subject: Subject, report: EnergyReport) -> Iterator[Finding]:
     """The probe at int8 takes no longer than at fp32, where the device has both."""
     device = subject.device
-    if not isinstance(device, Accelerator) or not {"int8", "fp32"} <= set(device.precisions):
+    if not isinstance(device, Accelerator) or not set(_NARROW_AND_WIDE) <= set(device.precisions):
         return
     narrow, wide = (
         float(estimate_many([subject.workload], device, deploy_as=precision).latency_s[0])
-        for precision in ("int8", "fp32")
-    )  # fmt: skip
+        for precision in _NARROW_AND_WIDE
+    )
     if narrow > wide * (1 + _RELATIVE):
         yield subject.broken("int8 is not slower", f"int8 takes {narrow} s, fp32 {wide} s")
 

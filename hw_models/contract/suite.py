@@ -23,7 +23,7 @@ from hw_models.loader import (
     references,
     references_of,
 )
-from hw_models.ops import SPIKING_STAGES, STAGES
+from hw_models.ops import PRECISIONS, SPIKING_STAGES, STAGES
 
 NUMBERS = (
     ("cited", numbers.cited),
@@ -132,9 +132,10 @@ def _subjects(device: Device | Link, *, one_mode: bool) -> Iterator[Subject]:
         yield Subject(device, workload)
         return
     for mode in (device.mode,) if one_mode else device.modes:
-        known = tuple(device.modes[mode].mac_per_s)
-        usual = device.deploy_as in known or "any" in known
-        asked = workload if usual else replace(workload, deploy_as=known[0])  # type: ignore[arg-type]
+        rates = device.modes[mode].mac_per_s
+        usual = device.deploy_as in rates or "any" in rates
+        other = next((precision for precision in PRECISIONS if precision in rates), None)
+        asked = workload if usual else replace(workload, deploy_as=other)
         yield Subject(replace(device, mode=mode), asked)
 
 

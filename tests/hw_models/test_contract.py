@@ -218,6 +218,17 @@ def test_a_mode_without_the_usual_precision_is_said_and_still_tried() -> None:
     assert re.search("has no fp16, the precision of deploy_as", found.message)
 
 
+def test_one_rate_for_all_precisions_is_enough() -> None:
+    nano = load_device("jetson-nano")
+    assert isinstance(nano, Accelerator)
+    mode = nano.modes["10w"]
+    rate = mode.mac_per_s["fp16"]
+    device = replace(nano, modes={"10w": replace(mode, mac_per_s={"any": rate})})
+    assert passes(check_device(device))
+    none = replace(nano, modes={"10w": replace(mode, mac_per_s={})})
+    assert laws_broken(check_device(none)) == {"works"}
+
+
 def _times(name: str, factor: float) -> Callable[[EnergyReport], EnergyReport]:
     def tamper(report: EnergyReport) -> EnergyReport:
         quantity = getattr(report, name)
