@@ -216,7 +216,7 @@ def accelerator_cost(
     if latency_s is not None:
         predicted_s = Cost(table, {}, times, {}, shared).time_s(c.n_columns)
         if not predicted_s.all():
-            raise EstimateError("latency_s: no layer takes any time, so there is nothing to stretch")
+            raise EstimateError("latency_s: no layer takes any time that could be stretched to it")
         stretch = latency_s / predicted_s
         times = {term: amount * stretch[table.run] for term, amount in times.items()}
         shared = {term: amount * stretch for term, amount in shared.items()}

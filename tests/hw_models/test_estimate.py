@@ -29,7 +29,15 @@ from hw_models.ops import SPIKING_STAGES
 from hw_models.report import Row
 
 QUANTITIES = ("energy_active_j", "energy_j", "power_w", "latency_s", "idle_w")
-ALL = device_names()
+# every device and mode; of the systems one per chip, and one of three parts
+SYSTEMS = (
+    "loihi1+jetson-nano",
+    "loihi2+jetson-orin-nano@7w",
+    "loihi2-n3c1+snapdragon-8-gen-3",
+    "loihi2-kapoho-point+usb+jetson-agx-orin@maxn",
+    "loihi2+jetson-orin-nano+snapdragon-8-elite",
+)
+ALL = (*(name for name in device_names() if "+" not in name), *SYSTEMS)
 PIPELINES = [name for name in ALL if not isinstance(load_device(name), hw_models.NeuromorphicChip)]
 EMPTY = Workload("empty", 40, 25, ())
 

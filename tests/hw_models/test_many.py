@@ -10,6 +10,12 @@ import pytest
 from hw_models import EstimateError, Workload, device_names, estimate, estimate_many
 from hw_models.many import Estimates
 
+# every device and mode, and two systems
+NAMES = (
+    *(name for name in device_names() if "+" not in name),
+    "loihi2+jetson-orin-nano",
+    "loihi1+usb+jetson-nano",
+)
 QUANTITIES = ("energy_active_j", "energy_j", "power_w", "latency_s")
 
 
@@ -19,7 +25,7 @@ def column(estimates: Estimates, name: str) -> np.ndarray:
     return amounts
 
 
-@pytest.mark.parametrize("name", device_names())
+@pytest.mark.parametrize("name", NAMES)
 def test_points_are_the_nominal_values_of_estimate(pipeline: Workload, name: str) -> None:
     """Runs of different length and an empty one, in one array, do not mix."""
     short = replace(pipeline, layers=pipeline.layers[:4], window_ms=10.0)
