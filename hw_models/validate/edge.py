@@ -39,6 +39,11 @@ from hw_models.validate.rows import EdgeRow
 from hw_models.validate.targets import ENERGY, ENERGY_GIVEN, LATENCY, SAMPLE_TIME, VENDOR
 
 OFFLINE_BATCH = 256
+_UNTIMED = {
+    "cloud-ai-100": "no law of its times holds for a network left out: energy at the measured time "
+    "only"
+}
+"""Devices that have energies only, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +154,15 @@ def _timed(asked: _Asked, query: Costed) -> Iterator[Prediction | Refusal]:
     """Predict a row whose queries run one after the other."""
     row = asked.row
     given_s = None if row.latency_ms is None else row.latency_ms / 1e3
-    if given_s is not None:
+    untimed = _UNTIMED.get(asked.device.name)
+    if untimed:
+        yield Refusal(untimed, LATENCY)
+    elif given_s is not None:
         yield _prediction(asked, LATENCY, given_s, query.latency_s)
     if row.energy_mj_per_inf is not None:
         measured_j = row.energy_mj_per_inf / 1e3 * asked.network.samples
-        yield from _energies(asked, query, measured_j, query.latency_s, given_s)
+        predicted_s = None if untimed else query.latency_s
+        yield from _energies(asked, query, measured_j, predicted_s, given_s)
     elif given_s is None:
         yield Refusal("neither latency nor energy was measured")
 
@@ -163,8 +172,16 @@ def _offline(
 ) -> Iterator[Prediction | Refusal]:
     """Predict a row whose samples overlap; only their number per second was measured."""
     row, n_samples = asked.row, asked.network.samples
-    if not row.device.startswith("Jetson") or row.throughput_per_s is None:
+    untimed = _UNTIMED.get(asked.device.name)
+    if row.throughput_per_s is None or not (untimed or row.device.startswith("Jetson")):
         yield Refusal("Offline: how many samples are in flight, and where, is not known")
+        return
+    given_s = 1 / row.throughput_per_s
+    measured_j = (row.energy_mj_per_inf or 0.0) / 1e3 * n_samples
+    if untimed:
+        yield Refusal(untimed, SAMPLE_TIME)
+        if measured_j:
+            yield from _energies(asked, query, measured_j, None, given_s * n_samples)
         return
     sample_s = query.latency_s / n_samples
     if asked.known.get("engines") == "gpu+2dla" and asked.known.get("dla_mhz") != 0:
@@ -173,10 +190,8 @@ def _offline(
             return
         beside = _dla_sample_s(asked, samples, seed)
         sample_s = 1 / (1 / sample_s + 1 / beside)
-    given_s = 1 / row.throughput_per_s
     yield _prediction(asked, SAMPLE_TIME, given_s, sample_s)
-    if row.energy_mj_per_inf is not None:
-        measured_j = row.energy_mj_per_inf / 1e3 * n_samples
+    if measured_j:
         yield from _energies(asked, query, measured_j, sample_s * n_samples, given_s * n_samples)
 
 
@@ -191,9 +206,13 @@ def _dla_sample_s(asked: _Asked, samples: int, seed: int) -> Columns:
 
 
 def _energies(
-    asked: _Asked, query: Costed, measured_j: float, predicted_s: Columns, given_s: float | None
+    asked: _Asked,
+    query: Costed,
+    measured_j: float,
+    predicted_s: Columns | None,
+    given_s: float | None,
 ) -> Iterator[Prediction | Refusal]:
-    """Predict the energy of a query, at the measured time if there is one and at the predicted."""
+    """Predict the energy of a query, at the measured and the predicted time if there is one."""
     boundary = _boundary(asked)
     if isinstance(boundary, Refusal):
         yield boundary

@@ -24,6 +24,8 @@ ALIASES: Mapping[str, str] = {
     "qrb5165": "snapdragon-865",
     "qrb5165/qcs8250": "snapdragon-865",
     "qcs8450": "snapdragon-8-gen-1",
+    "cloud-ai-100-dm.2": "cloud-ai-100",
+    "cloud-ai-100-dm.2e": "cloud-ai-100",
 }
 """Names of devices in tables (lower case, spaces as dashes) that the catalog calls otherwise."""
 GRAPH_LAYERS: Mapping[str, int] = {
@@ -96,7 +98,8 @@ def mode_of(row: EdgeRow, modes: Collection[str]) -> str | Refusal | None:
     """Return the power mode of a row; ``None`` where it states none.
 
     Watts name a mode (``15W`` is ``15w``), as do ``MAXN``, ``MAXN_SUPER`` and ``MaxQ``;
-    ``nvpmodel 0`` is MAXN. Where the units of an SoC are modes, the runtime names them.
+    ``nvpmodel 0`` is MAXN. Where the units of an SoC are modes, the runtime names them; where
+    boards of a device are, its name does (``(AEDK 15w)`` is ``aedk``).
     """
     for word, unit in _UNITS:
         if unit in modes and re.search(word, row.runtime):
@@ -115,7 +118,7 @@ def mode_of(row: EdgeRow, modes: Collection[str]) -> str | Refusal | None:
     elif "nvpmodel" in text:
         wanted = (row.power_mode,)
     if not wanted:
-        return None
+        return next((mode for mode in modes if f"({mode} " in row.device.lower()), None)
     found = next((mode for mode in wanted if mode in modes), None)
     return found or Refusal(f"{row.device}: the catalog has no power mode {wanted[0]!r}")
 

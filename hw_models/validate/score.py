@@ -135,7 +135,8 @@ class Target:
     def verdict(self, found: Score | None) -> str:
         """Say whether a score reaches the target: ``met``, ``missed: ...`` or ``indicative``.
 
-        Fewer than three networks are indicative, whatever the figures.
+        Fewer than three networks are indicative, whatever the figures. A group without limits is
+        shown for itself: ``no limit``.
         """
         if found is None:
             return "no check rows here"
@@ -144,7 +145,8 @@ class Target:
             networks = "network" if found.networks == 1 else "networks"
             beyond = f"; beyond the limits: {missed}" if missed else ""
             return f"indicative ({found.networks} {networks}{beyond})"
-        return f"missed: {missed}" if missed else "met"
+        met = "no limit" if self.limits() == "none" else "met"
+        return f"missed: {missed}" if missed else met
 
     def _compared(self, found: Score) -> list[tuple[str, bool]]:
         compared = []

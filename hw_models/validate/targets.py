@@ -100,5 +100,9 @@ TARGETS = (
         mean_error=0.12,
         width=1.6,
     ),
+    Target(
+        "Cloud AI 100 int8 energy, latency given",
+        _is(ENERGY_GIVEN, device="cloud-ai-100", precision="int8", classes=VISION),
+    ),
     Target("Snapdragon energy, a factor of two", _is(ENERGY, device="snapdragon|qcs"), width=4),
 )

@@ -325,13 +325,14 @@ def test_interval_of_draws() -> None:
         ("QRB5165/QCS8250 (RB5 proxy)", "snapdragon-865"),
         ("NVIDIA Jetson Xavier NX", "jetson-xavier-nx"),
         ("jetson-tx2", "jetson-tx2"),
+        ("Qualcomm Cloud AI 100 DM.2e (Inventec Heimdall)", "cloud-ai-100"),
     ],
 )
 def test_device_names(device: str, name: str) -> None:
     assert device_of(replace(NETWORK, device=device)) == name
 
 
-MODES = ("7w", "15w", "25w", "50w", "maxn", "maxn-super", "maxq", "dsp", "npu")
+MODES = ("7w", "15w", "25w", "50w", "maxn", "maxn-super", "maxq", "dsp", "npu", "aedk")
 
 
 @pytest.mark.parametrize(
@@ -347,6 +348,8 @@ MODES = ("7w", "15w", "25w", "50w", "maxn", "maxn-super", "maxq", "dsp", "npu")
         ("25W (EMC 2133 MHz)", "Jetson Orin Nano 8GB (Super)", "25w"),
         ("default (AI Hub profiling job)", "QCS8550 (proxy device)", None),
         ("not stated", "Jetson AGX Orin", None),
+        ("board default", "Qualcomm Cloud AI 100 DM.2 (AEDK 15w)", "aedk"),
+        ("board default", "Qualcomm Cloud AI 100 DM.2e (Foxconn Gloria)", None),
     ],
 )
 def test_power_modes(power_mode: str, device: str, mode: str | None) -> None:
