@@ -214,15 +214,15 @@ def _crossings(
 ) -> tuple[tuple[Sent, ...], ...]:
     """Return what crosses each link: the last layer of a stage whose next stage is elsewhere."""
     last = {
-        layer.stage: (index, part.sends(layer))
+        layer.stage: (index, layer)
         for index, part in enumerate(parts)
         for layer in part.layers[run]
     }
     crossing: tuple[list[Sent], ...] = tuple([] for _ in parts[1:])
     for here, there in pairwise(stage for stage in STAGES if stage in last):
-        (start, sent), (end, _) = last[here], last[there]
+        (start, layer), (end, _) = last[here], last[there]
         for link in crossing[min(start, end) : max(start, end)]:
-            link.append(sent)
+            link.append(parts[start].sends(layer))
     return tuple(tuple(each) for each in crossing)
 
 

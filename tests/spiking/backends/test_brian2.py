@@ -274,7 +274,8 @@ def test_a_hanging_build_is_stopped_and_reaped(tmp_path, monkeypatch):
     with pytest.raises(BackendError, match=r"not finished within 20 s and stopped; .*timeout_s"):
         Brian2Backend("standalone", timeout_s=20).run(*RECURRENT.build())
     ps = ["ps", "-o", "stat=", "-p", pid_file.read_text().strip()]
-    assert subprocess.run(ps, capture_output=True, text=True).stdout.strip() in ("", "Z")
+    state = subprocess.run(ps, capture_output=True, text=True).stdout.strip()
+    assert state[:1] in ("", "Z")  # gone or a zombie, whatever its priority
     assert {p.name for p in tmp_path.iterdir()} == {"cxx", "pid"}
 
 
