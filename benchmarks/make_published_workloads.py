@@ -231,8 +231,8 @@ NETWORKS: dict[str, Network] = {
 def workload(name: str) -> Workload:
     """Count one network."""
     network = NETWORKS[name]
-    layers = network.build().layers
-    return Workload(name, 1, WINDOW_MS, layers, notes=network.notes)
+    built = network.build()
+    return Workload(name, 1, WINDOW_MS, built.layers, params=built.params, notes=network.notes)
 
 
 def to_text(workload: Workload) -> str:
@@ -242,6 +242,7 @@ def to_text(workload: Workload) -> str:
         "name": workload.name,
         "inferences": workload.inferences,
         "window_ms": workload.window_ms,
+        "params": workload.params,
         "notes": list(workload.notes),
     }
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]

@@ -127,6 +127,8 @@ class Accelerator:
         names of ``LayerOps.assumed``; ``any`` serves those not named.
     energy_factor
         Doubt about the energy above idle as a whole; 1 where absent.
+    memory_bytes
+        Main memory, which parameters, activations and the system share; unknown where absent.
     idle_exponent
         Energies above idle scale with (own idle power / idle power of the mode) to this exponent
         when the idle power of a board is given; 0 where absent.
@@ -150,6 +152,7 @@ class Accelerator:
     assumed_factor: Mapping[str, Sourced]
     spiking: SpikingKernel
     energy_factor: Sourced | None = None
+    memory_bytes: Sourced | None = None
     idle_exponent: Sourced | None = None
     notes: tuple[str, ...] = ()
 

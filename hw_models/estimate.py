@@ -22,6 +22,7 @@ from hw_models.cost import SHARED
 from hw_models.device import Device
 from hw_models.errors import EstimateError
 from hw_models.evaluate import Evaluation, Line, evaluate
+from hw_models.fit import fit_of
 from hw_models.loader import Reference, load_device, references_of
 from hw_models.notes import Situation, notes_on
 from hw_models.ops import Precision
@@ -197,8 +198,10 @@ class _Summary:
 
 
 def _fits(plan: Plan) -> bool | None:
-    """Whether every chip holds what it runs of the first run; ``None`` where none runs any."""
+    """Whether each part holds what it runs of the first run; ``None`` where nothing is known."""
     fits = [chip.mappings[0].fits for chip in plan.chips if chip.layers[0]]
+    held = (fit_of(plan, part) for part in plan.processors)
+    fits += [each.fits for each in held if each is not None]
     return all(fits) if fits else None
 
 

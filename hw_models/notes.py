@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hw_models.fit import fit_of
 from hw_models.ops import NETWORK_KINDS, TOKEN_BUCKETS
 from hw_models.plan import Plan
 
@@ -71,6 +72,9 @@ def _fit(s: Situation) -> Iterator[str]:
             yield f"the spiking network {mapping.reason}"
         else:
             yield f"{mapping.reason}; the figures are for {mapping.n_chips} chips"
+    for found in (fit_of(s.plan, part) for part in s.plan.processors):
+        if found is not None:
+            yield found.reason
 
 
 def _launches(s: Situation) -> Iterator[str]:

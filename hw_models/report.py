@@ -80,7 +80,8 @@ class EnergyReport:
     realtime
         ``rate_hz * latency_s <= 1``, at nominal values.
     fits
-        Whether the spiking network fits the chip; ``None`` where no chip limits it.
+        Whether spiking layers fit their chips and parameters the memory of their processor;
+        ``None`` where neither is known.
     rows
         Energy by stage, layer and term; they sum to ``energy_j`` (without the row ``idle``,
         which scope ``active`` does not have, to ``energy_active_j``).
@@ -209,7 +210,7 @@ class EnergyReport:
         ]
         rows.append(("keeps up", *(_WORDS[report.realtime] for report in reports)))
         if self.fits is not None:
-            rows.append(("fits the chip", *(_WORDS[report.fits] for report in reports)))
+            rows.append(("fits", *(_WORDS[report.fits] for report in reports)))
         header = ("per inference", "this run", "dense twin")
         return Table(header[: 1 + len(reports)], tuple(rows))
 

@@ -65,6 +65,9 @@ class Workload:
         inputs first, the read-out, whose spikes leave the chip, last.
     ticks
         Ticks of the spiking graph, summed over the recording.
+    params
+        Parameters of the ANN, each counted once, which the memory of a processor must hold;
+        ``None``: not known.
     deploy_as
         Precision to cost the ANN at; ``None`` leaves it to the device.
     notes
@@ -81,6 +84,7 @@ class Workload:
     window_ms: float
     layers: tuple[LayerOps, ...]
     ticks: int = 0
+    params: int | None = None
     deploy_as: Precision | None = None
     notes: tuple[str, ...] = ()
 
@@ -103,6 +107,8 @@ class Workload:
             return f"window_ms must be positive and finite, got {self.window_ms}"
         if self.ticks < 0:
             return f"ticks must be at least 0, got {self.ticks}"
+        if self.params is not None and self.params < 0:
+            return f"params must be at least 0, got {self.params}"
         if self.deploy_as is not None and self.deploy_as not in PRECISIONS:
             return f"deploy_as must be one of {', '.join(PRECISIONS)}, got {self.deploy_as!r}"
         seen: set[tuple[str, str]] = set()
@@ -132,7 +138,7 @@ class Workload:
 
     def __add__(self, other: Workload) -> Workload:
         """Add the counts of two runs; a layer that only one of them has is kept."""
-        for name in ("window_ms", "deploy_as"):
+        for name in ("window_ms", "params", "deploy_as"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise WorkloadError(
@@ -236,7 +242,7 @@ class Workload:
         assumed = () if language else tuple(n for n, value in given.items() if value is None)
         stage = "decoder" if language else "encoder"
         layer = LayerOps(stage, name, kind, counts, assumed=assumed, ran_as="int8")
-        return cls(name, inferences=1, window_ms=window_ms, layers=(layer,))
+        return cls(name, inferences=1, window_ms=window_ms, layers=(layer,), params=params)
 
     @classmethod
     def load(cls, path: str | Path) -> Workload:

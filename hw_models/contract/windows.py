@@ -53,6 +53,7 @@ _WINDOWS: Mapping[str, Window] = {
     "dispatch_s": Window(1e-9, 1.0, "starting a graph takes clock cycles to a second"),
     "time_factor": Window(0.01, 100.0, "a factor on time, near 1", zero=False),
     "wake_s": Window(1e-9, 1e4, "a wake-up takes cycles to hours"),
+    "memory_bytes": Window(1e3, 1e14, "from a microcontroller to a server: 1 kB to 100 TB"),
     "sleep_w": Window(1e-10, 1e2, "sleep draws less than work"),
     "imbalance": Window(1.0, 1e4, "the busiest core works at least as long as the mean one"),
     "x86_busy": Window(1e-3, 1.0, "a share of the time"),

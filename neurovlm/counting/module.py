@@ -89,10 +89,11 @@ def count_module(
     tally = _Tally(module)
     _run(module, example_inputs, tally.count)
     ran_as = _precision(module, example_inputs)
+    params = sum(each.numel() for each in module.parameters())
     if op_class is not None:
         kind = OpKind(op_class)
         layers = (LayerOps(stage, name, kind, tally.whole(kind), ran_as=ran_as),)
-        return Workload(name, 1, window_ms, layers, notes=tally.notes())
+        return Workload(name, 1, window_ms, layers, params=params, notes=tally.notes())
     names = _layer_names(module, tally.ops)
     density = dict(delta_density or {})
     known = [layer for (_, kind), layer in names.items() if kind in _WEIGHTED]
@@ -117,6 +118,7 @@ def count_module(
             )
             for key, ops in tally.ops.items()
         ),
+        params=params,
         notes=tally.notes(),
     )
 

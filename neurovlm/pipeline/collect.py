@@ -114,6 +114,7 @@ class Collector:
             window_ms=self._config.window_ms,
             layers=spiking_layers(trace) + model_layers(spec, self._steps, self._captions),
             ticks=trace.n_ticks,
+            params=sum(each.numel() for each in self._model.parameters()),
             notes=("the dense twin keeps the same spiking front end",),
         )
         return RunResult(

@@ -289,3 +289,10 @@ def test_delta_density_refusals() -> None:
         count_delta_density(conv, [IMAGE, IMAGE[:, :, 1:]], 0.1)
     with pytest.raises(UsageError, match="'2' is no layer with weights of 'plain'; those are 0, 4"):
         count_module(plain(), IMAGE, name="plain", delta_density={"2": 0.5})
+
+
+def test_parameters_are_counted_once_whatever_the_batch():
+    linear = torch.nn.Linear(10, 3)
+    for batch in (1, 7):
+        counted = count_module(linear, torch.rand(batch, 10), name="linear")
+        assert counted.params == 10 * 3 + 3
