@@ -1,7 +1,7 @@
 """Command line: ``python -m hw_models estimate run.json --device loihi2``.
 
 Exit codes: 0 done, 2 wrong usage (unknown device included), 3 a file cannot be read or written, or
-a device breaks the contract.
+a device breaks the contract, 4 a library for pictures or pages is missing.
 """
 
 from __future__ import annotations
@@ -11,11 +11,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hw_models.errors import CatalogError, HwModelError, OutputError, RowsError, WorkloadError
+from hw_models.errors import (
+    CatalogError,
+    HwModelError,
+    MissingLibraryError,
+    OutputError,
+    RowsError,
+    WorkloadError,
+)
 from hw_models.faces.output import Failed
 from hw_models.faces.parser import make_parser
 
-_USAGE, _BAD_FILE = 2, 3
+_USAGE, _BAD_FILE, _MISSING = 2, 3, 4
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m hw_models") -> int:
@@ -25,6 +32,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m hw_models") -
         answer = arguments.run(arguments)
     except (WorkloadError, CatalogError, RowsError, OutputError) as error:
         return _fail(error, _BAD_FILE)
+    except MissingLibraryError as error:
+        return _fail(error, _MISSING)
     except (HwModelError, argparse.ArgumentError) as error:
         return _fail(error, _USAGE)
     failed = isinstance(answer, Failed)

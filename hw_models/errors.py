@@ -34,6 +34,10 @@ class ComparisonError(HwModelError):
     """The reports do not describe comparable things."""
 
 
+class MissingLibraryError(HwModelError):
+    """A picture or page was asked for, and the library that makes it is not installed."""
+
+
 class RowsError(HwModelError):
     """A table of published measurements breaks a rule."""
 

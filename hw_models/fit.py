@@ -31,8 +31,10 @@ class Fit:
     def reason(self) -> str:
         """Say it in one sentence."""
         verb = "fit" if self.fits else "do not fit"
+        millions = self.params / 1e6
+        size = f"{millions:,.0f}" if millions >= 10 else f"{millions:.3g}"
         return (
-            f"{self.params / 1e6:,.4g} M parameters {verb}: {self.n_bytes / 1e9:.3g} GB at "
+            f"{size} M parameters {verb}: {self.n_bytes / 1e9:.3g} GB at "
             f"{self.precision}, memory {self.memory.value / 1e9:.3g} GB, shared with activations "
             f"and system"
         )

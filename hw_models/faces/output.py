@@ -8,10 +8,11 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hw_models.errors import OutputError
+from hw_models.errors import MissingLibraryError, OutputError
 from hw_models.page import Page, to_markdown, to_terminal
 
 SCHEMA_VERSION = 1
@@ -42,23 +43,35 @@ def deliver(page: Page, record: Mapping[str, Any], arguments: argparse.Namespace
 
     Raises
     ------
+    MissingLibraryError
+        A file was asked for, and the library that makes it is not installed.
     OutputError
         A file cannot be written.
     """
     if arguments.html:
+        _need("--html", "jinja2", "matplotlib")
         from hw_models.html import to_html
 
         _write(arguments.html, to_html(page))
     if getattr(arguments, "plot", None):
+        _need("--plot", "matplotlib")
         from hw_models.plot.sheet import save_sheet
 
         save_sheet(page.pictures, arguments.plot)
     if arguments.json:
         return json.dumps({"schema_version": SCHEMA_VERSION, **record}, indent=2, allow_nan=False)
-    if arguments.markdown or not sys.stdout.isatty():
+    if arguments.markdown or not sys.stdout.isatty() or find_spec("rich") is None:
         return to_markdown(page.parts)
     width = max(shutil.get_terminal_size().columns, 60)
     return to_terminal(page.parts, width=width, colour=True)
+
+
+def _need(option: str, *libraries: str) -> None:
+    missing = [name for name in libraries if find_spec(name) is None]
+    if missing:
+        raise MissingLibraryError(
+            f"{option} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        )
 
 
 def _write(path: Path, text: str) -> None:

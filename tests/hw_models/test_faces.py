@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from hw_models import (
     estimate,
     load_device,
 )
+from hw_models.__main__ import main
 from hw_models.chip import NeuromorphicChip
 from hw_models.contract import check_device, record_of
 from hw_models.core_map import core_map
@@ -345,3 +347,29 @@ def test_a_kind_that_a_device_does_not_know_is_refused(
     done = call("estimate", saved, "--device", path)
     assert (done.code, done.out) == (2, "")
     assert "no constants for layers of kind attention" in done.err
+
+
+@pytest.mark.parametrize(
+    ("option", "lacking", "cure"),
+    [
+        ("--plot", ["matplotlib"], "--plot needs matplotlib: pip install matplotlib"),
+        ("--html", ["jinja2"], "--html needs jinja2: pip install jinja2"),
+    ],
+)
+def test_a_missing_library_is_named_with_its_cure(
+    option: str,
+    lacking: list[str],
+    cure: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "hw_models.faces.output.find_spec", lambda name: None if name in lacking else found(name)
+    )
+    out = tmp_path / ("x.png" if option == "--plot" else "x.html")
+    code = main(["estimate", "e2vid", "--device", "jetson-nano", option, str(out)])
+    assert code == 4
+    assert capsys.readouterr().err == f"hw_models: {cure}\n"
+    assert not out.exists()
