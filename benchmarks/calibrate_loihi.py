@@ -18,9 +18,9 @@ import numpy as np
 
 from hw_models.chip import NeuromorphicChip
 from hw_models.loader import load_device
-from hw_models.loihi_setups import PUBLISHED, Numbers, setup_of
 from hw_models.neuromorphic import chip_constants
 from hw_models.validate.facts import facts
+from hw_models.validate.loihi_setups import PUBLISHED, Numbers, setup_of
 from hw_models.validate.rows import LoihiRow, read_rows
 
 ROUNDED = 0.02  # values in the files are rounded to two or three digits

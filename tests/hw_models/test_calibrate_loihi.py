@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.calibrate_loihi import Constant, calibrate, main
-from hw_models.loihi_setups import PUBLISHED
+from hw_models.validate.loihi_setups import PUBLISHED
 
 SHIPPED = PUBLISHED / "loihi.csv"
 

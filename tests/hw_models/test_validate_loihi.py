@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from hw_models import NeuromorphicChip, load_device
-from hw_models.loihi_setups import PUBLISHED, network, setups
 from hw_models.mapping import map_layers
+from hw_models.validate.loihi import predict_loihi
+from hw_models.validate.loihi_setups import PUBLISHED, network, setups
 from hw_models.validate.outcome import Prediction, Refusal
 from hw_models.validate.rows import LoihiRow, effective_roles, read_rows
-from hw_models.validate_loihi import predict_loihi
 
 SAMPLES = 200
 

@@ -17,7 +17,7 @@ from hw_models.sourced import STRICT_KEYS, Sourced, sourced_items
 from hw_models.validate.rows import LoihiRow
 from hw_models.workload import Workload
 
-PUBLISHED = Path(__file__).parent / "published"
+PUBLISHED = Path(__file__).parents[1] / "published"
 
 
 @dataclass(frozen=True, slots=True)

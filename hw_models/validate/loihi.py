@@ -1,7 +1,7 @@
 """Published measurements on Loihi 1 and Loihi 2 against the equations of ``neuromorphic``.
 
 A row gives neurons, steps, mostly synaptic operations, sometimes more in its notes. A setup
-(:mod:`hw_models.loihi_setups`) adds what is known of a measured network and its board: a file with
+(:mod:`hw_models.validate.loihi_setups`) adds what is known of a measured network and its board: a file with
 its layers, the number of cores, what the host costs. From both follows an activity, which is
 costed with the constants of the catalog and nothing else.
 
@@ -27,7 +27,6 @@ import numpy as np
 from hw_models.chip import NeuromorphicChip
 from hw_models.errors import CatalogError
 from hw_models.loader import load_device
-from hw_models.loihi_setups import Numbers, Setup, network, scaled, setup_of
 from hw_models.mapping import map_layers, mesh_of
 from hw_models.neuromorphic import (
     Activity,
@@ -41,6 +40,7 @@ from hw_models.sourced import Sourced
 from hw_models.table import table_of
 from hw_models.uncertainty import Columns, Constants, sample
 from hw_models.validate.facts import Facts, facts
+from hw_models.validate.loihi_setups import Numbers, Setup, network, scaled, setup_of
 from hw_models.validate.outcome import Prediction, Refusal
 from hw_models.validate.rows import LoihiRow
 
