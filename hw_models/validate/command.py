@@ -11,13 +11,12 @@ from hw_models.faces.output import add_output_options, deliver
 from hw_models.uncertainty import sample
 from hw_models.validate.edge import predict_edge
 from hw_models.validate.loihi import predict_loihi
-from hw_models.validate.loihi_setups import setup_of
+from hw_models.validate.loihi_setups import PUBLISHED, setup_of
 from hw_models.validate.outcome import Outcome, Prediction, Refusal
 from hw_models.validate.rows import EdgeRow, LoihiRow, Row, effective_roles, read_rows
 from hw_models.validate.summary import Summary, summarise
 from hw_models.validate.table import page_of
 
-PUBLISHED = Path(__file__).parent.parent / "published"
 SHIPPED = (PUBLISHED / "edge.csv", PUBLISHED / "loihi.csv")
 
 

@@ -2,8 +2,8 @@
 
 A row gives neurons, steps, mostly synaptic operations, sometimes more in its notes. A setup
 (:mod:`hw_models.validate.loihi_setups`) adds what is known of a measured network and its board:
-a file with its layers, the number of cores, what the host costs. From both follows an activity, which is
-costed with the constants of the catalog and nothing else.
+a file with its layers, the number of cores, what the host costs. From both follows an activity,
+which is costed with the constants of the catalog and nothing else.
 
 Quantities, each predicted only where the row states a boundary that has it:
 
