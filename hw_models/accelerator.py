@@ -83,6 +83,9 @@ class KindConstants:
     launch_share, element_share, active_share
         Factors on the mode's ``launch_s``, ``element_per_s``, and on its powers above idle, which
         a fit per byte or MAC may already contain; 1 where absent.
+    element_time
+        Whether scalar elements take time of their own; false where a fit counts activations as
+        traffic only.
     graph_layers
         Launches of a whole network of this kind, where its graph layers fuse so much that
         counting them misleads; instead of the counted launches.
@@ -98,6 +101,7 @@ class KindConstants:
     byte_efficiency: ByPrecision | None = None
     launch_share: ByPrecision | None = None
     element_share: ByPrecision | None = None
+    element_time: bool = True
     active_share: ByPrecision | None = None
     graph_layers: Sourced | None = None
     mac_exponent: Sourced | None = None

@@ -143,6 +143,11 @@ class _ByKind:
         known = self.device.kinds
         return self._flags([kind in known and known[kind].combine == how for kind in self.kinds])
 
+    def element_time(self) -> Flags:
+        """Return whether elements of a layer take time of their own, shape (n_layers, 1)."""
+        known = self.device.kinds
+        return self._flags([kind not in known or known[kind].element_time for kind in self.kinds])
+
     def _flags(self, of_kind: list[bool]) -> Flags:
         flags: Flags = np.array(of_kind)[self.index][:, np.newaxis]
         return flags
@@ -177,8 +182,9 @@ def _work(table: LayerTable, of: _ByKind, c: Constants) -> Work:
     if any("mac_exponent" in name for name in c.columns):
         macs = 1e9 * (table.macs / 1e9) ** of("mac_exponent", 1.0)
     mac_s = macs / (c["mac_per_s"] * of("efficiency", 1.0))
+    element_s = elements / (c["element_per_s"] * of("element_share", 1.0))
     return Work(
-        compute_s=mac_s + elements / (c["element_per_s"] * of("element_share", 1.0)),
+        compute_s=mac_s + of.element_time() * element_s,
         memory_s=n_bytes / (c["byte_per_s"] * of("byte_efficiency", 1.0)),
         launch_s=launches * c["launch_s"],
         elements=elements,

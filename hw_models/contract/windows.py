@@ -62,7 +62,7 @@ _WINDOWS: Mapping[str, Window] = {
     "activation_share": Window(1e-6, 100.0, "a share of the activations that reach memory"),
     "byte_efficiency": _SHARE,
     "efficiency": _SHARE,
-    "element_share": Window(1e-6, 1e12, "a factor on element_per_s", zero=False),
+    "element_share": Window(1e-6, 1e3, "a factor on element_per_s", zero=False),
     "launch_share": Window(1e-6, 1e3, "a factor on launch_s"),
     "energy_j_per_byte": Window(1e-14, 1e-1, "from a wire on a board to a long-range radio"),
     "link.byte_per_s": Window(1.0, 1e13, "from a long-range radio to an optical bus", zero=False),

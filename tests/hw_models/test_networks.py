@@ -210,3 +210,9 @@ def test_unknown_classes_are_refused() -> None:
         Workload.from_totals(1, 1, op_class="mlp")
     with pytest.raises(WorkloadError, match="macs must be at least 0, got -1"):
         Workload.from_totals(-1, 1, act_elements=0)
+
+
+def test_elements_that_a_fit_counts_as_traffic_take_no_time_of_their_own() -> None:
+    kinds = {OpKind.CNN: replace(ROUND.kinds[OpKind.CNN], element_time=False)}
+    free = replace(ROUND, kinds=kinds)
+    assert latency_s(network("cnn")) - latency_s(network("cnn"), free) == pytest.approx(0.5e-3)
