@@ -27,24 +27,29 @@ the catalog's rounding.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
-from benchmarks.calibrate_snapdragon import ROUNDING, ROWS, compare
+from benchmarks.catalog_fit import (
+    compare,
+    differs,
+    edge_rows,
+    parser_of,
+    print_heading,
+    verdict,
+)
 from hw_models import load_device
 from hw_models.sourced import sourced_items
 from hw_models.validate.facts import facts
 from hw_models.validate.question import device_of
-from hw_models.validate.rows import EdgeRow, effective_roles, read_rows
+from hw_models.validate.rows import EdgeRow, effective_roles
 
 DEVICE = "cloud-ai-100"
 KIT, BOX = "AEDK", "Gloria"
@@ -207,13 +212,9 @@ def _ends(off: Sequence[float]) -> tuple[float, float]:
 def compare_ranges(fitted: Mapping[str, tuple[float, float]]) -> int:
     """Print fitted beside catalogued ends; return how many differ."""
     held, wrong = dict(sourced_items(load_device(DEVICE))), 0
-    for key, ends in fitted.items():
-        catalogued = (held[key].low, held[key].high)
-        for what, end, ours in zip(("low", "high"), ends, catalogued, strict=True):
-            differs = abs(ours / end - 1) > ROUNDING
-            wrong += differs
-            mark = "   differs" if differs else ""
-            print(f"{DEVICE:26} {f'{key}, {what}':40} {end:11.4g} {ours:11.4g}{mark}")
+    for key, (low, high) in fitted.items():
+        wrong += differs(DEVICE, f"{key}, low", low, held[key].low)
+        wrong += differs(DEVICE, f"{key}, high", high, held[key].high)
     return wrong
 
 
@@ -234,20 +235,17 @@ def _say(what: str, off: Sequence[float]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare the fit with the catalog; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=Path, default=ROWS, help="table of measurements")
-    parser.add_argument("--leave-one-out", action="store_true", help="residuals of runs left out")
+    parser = parser_of(__doc__, "residuals of runs left out")
     options = parser.parse_args(arguments)
-    rows = [row for row in read_rows(options.rows) if isinstance(row, EdgeRow)]
+    rows = edge_rows(options.rows)
     for board in (KIT, BOX):
         if not runs_of(rows, board):
             parser.error(f"{options.rows}: no calibrate rows of a Cloud AI 100 {board}")
-    print(f"{'device':26} {'constant':40} {'fitted':>11} {'catalog':>11}")
+    print_heading()
     wrong = compare({DEVICE: fit_all(rows)}) + compare_ranges(fit_ranges(rows))
     if options.leave_one_out:
         leave_one_out(runs_of(rows, KIT))
-    print(f"{wrong} constants differ from the catalog" if wrong else "the catalog holds the fit")
-    return 1 if wrong else 0
+    return verdict(wrong)
 
 
 if __name__ == "__main__":

@@ -29,18 +29,16 @@ catalog's; exit status 1 where they differ by more than the catalog's rounding.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq, least_squares
 
-from benchmarks.calibrate_snapdragon import ROWS, compare
+from benchmarks.catalog_fit import compare, edge_rows, parser_of, print_heading, verdict
 from benchmarks.jetson_runs import (
     AMPERE,
     VOLTA,
@@ -54,7 +52,7 @@ from benchmarks.jetson_runs import (
     shares,
 )
 from hw_models.sourced import at_precision
-from hw_models.validate.rows import EdgeRow, effective_roles, read_rows
+from hw_models.validate.rows import EdgeRow, effective_roles
 
 Array = npt.NDArray[np.float64]
 START = {  # shares of the catalog's rates, and where the fit sets out
@@ -323,17 +321,13 @@ def leave_one_out(rows: Sequence[EdgeRow]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare the fits with the catalog; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=Path, default=ROWS, help="table of measurements")
-    parser.add_argument("--leave-one-out", action="store_true", help="residuals of networks left")
-    options = parser.parse_args(arguments)
-    rows = [row for row in read_rows(options.rows) if isinstance(row, EdgeRow)]
-    print(f"{'device':26} {'constant':40} {'fitted':>11} {'catalog':>11}")
+    options = parser_of(__doc__, "residuals of networks left out").parse_args(arguments)
+    rows = edge_rows(options.rows)
+    print_heading()
     wrong = compare(fit_all(rows))
     if options.leave_one_out:
         leave_one_out(rows)
-    print(f"{wrong} constants differ from the catalog" if wrong else "the catalog holds the fit")
-    return 1 if wrong else 0
+    return verdict(wrong)
 
 
 if __name__ == "__main__":

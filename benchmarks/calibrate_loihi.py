@@ -4,7 +4,7 @@ Reads ``hw_models/published/loihi.csv``, uses rows of role ``calibrate`` only, a
 follows from them with the device files and with ``loihi_setups.toml``. Exits with 1 where a value
 differs by more than it was rounded. All other constants are literature values, see their sources.
 
-    python benchmarks/calibrate_loihi.py
+    python -m benchmarks.calibrate_loihi
 """
 
 from __future__ import annotations
@@ -197,10 +197,10 @@ def main(path: Path = PUBLISHED / "loihi.csv") -> int:
     """Print the table; 1 where a file states something else."""
     found = calibrate(path)
     for each in found:
-        verdict = "" if each.agrees else "  <- differs"
+        mark = "" if each.agrees else "  <- differs"
         print(f"{each.where:32} {each.name:20} computed {each.computed:.4g}  "
-              f"stated {each.stated:.4g}{verdict}")  # fmt: skip
-    return 0 if all(each.agrees for each in found) else 1
+              f"stated {each.stated:.4g}{mark}")  # fmt: skip
+    return verdict(sum(not each.agrees for each in found))
 
 
 if __name__ == "__main__":

@@ -31,35 +31,32 @@ of networks left out, which the ranges in the catalog stand for.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
+from benchmarks.catalog_fit import compare, edge_rows, parser_of, print_heading, verdict
 from hw_models import load_device
 from hw_models.ops import ACTIVATION_BYTES, WEIGHT_BYTES, OpKind, Ops
 from hw_models.sourced import sourced_items
 from hw_models.totals import attention_elements
 from hw_models.validate.facts import facts
 from hw_models.validate.question import device_of, precision_of
-from hw_models.validate.rows import EdgeRow, effective_roles, read_rows
+from hw_models.validate.rows import EdgeRow, effective_roles
 from hw_models.workload import Workload
 
 Array = npt.NDArray[np.float64]
-ROWS = Path(__file__).parents[1] / "hw_models" / "published" / "edge.csv"
 REFERENCE = "snapdragon-8-gen-3"
 TWINS = {"snapdragon-8-gen-2": "qcs8550"}  # the same Hexagon, without anchors of its own
 LM_REFERENCE = "snapdragon-8-elite"
 PRECISIONS = ("fp16", "int8", "w8a16")
 OLD = "snapdragon-865"  # three engines, each metered on one network
 OLD_MODES = {"NPU": ("npu", "int8"), "DSP": ("dsp", "int8"), "GPU": ("gpu", "fp16")}
-ROUNDING = 0.006  # the catalog rounds to three digits
 
 GROUPS = {OpKind.DW_CNN: "depthwise", OpKind.VIT: "attention", OpKind.HYBRID: "attention"}
 # centre and log standard deviation; a precision's factor is on the fp16 constant
@@ -362,36 +359,20 @@ def leave_one_out(runs: Sequence[Run]) -> None:
         print(f"  {name:14} {math.sqrt((len(each) - 1) * float(np.var(each))):.2f}")
 
 
-def compare(fitted: Mapping[str, Mapping[str, float]]) -> int:
-    """Print fitted beside catalogued values; return how many differ."""
-    wrong = 0
-    for device, values in fitted.items():
-        held = dict(sourced_items(load_device(device)))
-        for key, value in values.items():
-            differs = abs(held[key].value / value - 1) > ROUNDING
-            wrong += differs
-            mark = "   differs" if differs else ""
-            print(f"{device:26} {key:40} {value:11.4g} {held[key].value:11.4g}{mark}")
-    return wrong
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=Path, default=ROWS, help="table of measurements")
-    parser.add_argument("--leave-one-out", action="store_true", help="spread of constants")
+    parser = parser_of(__doc__, "spread of constants")
     options = parser.parse_args(arguments)
-    rows = [row for row in read_rows(options.rows) if isinstance(row, EdgeRow)]
+    rows = edge_rows(options.rows)
     roles = effective_roles(rows)
     there = {device_of(row) for row in rows if roles[row.id] == "calibrate"}
     for device in (REFERENCE, LM_REFERENCE, OLD, *TWINS.values()):
         if device not in there:
             parser.error(f"{options.rows}: no calibrate rows of {device}, on which others rest")
-    print(f"{'device':26} {'constant':40} {'fitted':>11} {'catalog':>11}")
+    print_heading()
     wrong = compare(fit_all(rows))
     if options.leave_one_out:
         leave_one_out([run for run in runs_of(rows) if run.device == REFERENCE])
-    print(f"{wrong} constants differ from the catalog" if wrong else "the catalog holds the fit")
-    return 1 if wrong else 0
+    return verdict(wrong)
 
 
 if __name__ == "__main__":

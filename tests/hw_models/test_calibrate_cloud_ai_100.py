@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks.calibrate_cloud_ai_100 import (
     KIT,
-    ROWS,
     Run,
     fit_all,
     fit_energy,
@@ -20,6 +19,7 @@ from benchmarks.calibrate_cloud_ai_100 import (
     main,
     runs_of,
 )
+from benchmarks.catalog_fit import ROWS
 from hw_models.validate.edge import predict_edge
 from hw_models.validate.outcome import Prediction, Refusal
 from hw_models.validate.rows import EdgeRow, effective_roles, read_rows

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.calibrate_jetson import ROWS, START, fit_all, fit_ampere, main
+from benchmarks.calibrate_jetson import START, fit_all, fit_ampere, main
+from benchmarks.catalog_fit import ROWS
 from benchmarks.jetson_runs import AMPERE, Run, law_s, network_runs, processor, run_of
 from hw_models import Workload, estimate
 from hw_models.ops import ACTIVATION_BYTES, WEIGHT_BYTES

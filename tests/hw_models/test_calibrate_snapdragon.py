@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 
 from benchmarks import calibrate_snapdragon as fit
+from benchmarks import catalog_fit
 from hw_models import estimate
 from hw_models.validate.rows import EdgeRow, effective_roles, read_rows
 from hw_models.workload import Workload
 
-ROWS = [row for row in read_rows(fit.ROWS) if isinstance(row, EdgeRow)]
+ROWS = [row for row in read_rows(catalog_fit.ROWS) if isinstance(row, EdgeRow)]
 REFERENCE = [run for run in fit.runs_of(ROWS) if run.device == fit.REFERENCE]
 
 
 def changed(tmp_path: Path, wanted: Callable[[dict[str, str]], bool], factor: float) -> Path:
     """Copy the shipped rows with some latencies multiplied."""
-    with fit.ROWS.open(encoding="utf-8", newline="") as file:
+    with catalog_fit.ROWS.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         if wanted(row) and row["latency_ms"]:
@@ -140,7 +141,7 @@ def test_a_table_without_the_reference_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "rows.csv"
-    lines = fit.ROWS.read_text(encoding="utf-8").splitlines()
+    lines = catalog_fit.ROWS.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(line for line in lines if "Galaxy S24" not in line))
     with pytest.raises(SystemExit):
         fit.main(["--rows", str(path)])

@@ -373,3 +373,17 @@ def test_a_missing_library_is_named_with_its_cure(
     assert code == 4
     assert capsys.readouterr().err == f"hw_models: {cure}\n"
     assert not out.exists()
+
+
+def test_a_terminal_without_rich_gets_markdown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = ["estimate", "e2vid", "--device", "jetson-nano"]
+    assert main([*question, "--markdown"]) == 0
+    markdown = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(question) == 0
+    assert capsys.readouterr().out != markdown
+    monkeypatch.setattr("hw_models.faces.output.find_spec", lambda _name: None)
+    assert main(question) == 0
+    assert capsys.readouterr().out == markdown
