@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.catalog_fit import verdict
 from hw_models.chip import NeuromorphicChip
 from hw_models.loader import load_device
 from hw_models.neuromorphic import chip_constants
