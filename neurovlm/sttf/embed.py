@@ -49,14 +49,13 @@ class PatchEmbed(nn.Module):
             "rgb_pixels", _pixel_table(frame_grid, FRAME_CHANNELS), persistent=False
         )
 
-    def forward(self, counts: Tensor, frame: Tensor | None, index: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: tuple[Tensor, Tensor | None], index: Tensor | None = None) -> Tensor:
         """Embed the patches at ``index``, or all of them.
 
         Parameters
         ----------
-        counts
-            uint8 ``(B, C, pixels, pixels)``, spikes per pixel in the window.
-        frame
+        inputs
+            Counts, uint8 ``(B, C, pixels, pixels)``, spikes per pixel in the window; and a frame,
             uint8 ``(B, 224, 224, 3)``, or None.
         index
             int64 ``(B, k)``, or None for all N patches.
@@ -66,6 +65,7 @@ class PatchEmbed(nn.Module):
         Tensor
             ``(B, k, D)``.
         """
+        counts, frame = inputs
         x = self.events(torch.log1p(_patches(counts, self.event_pixels, index)))
         if frame is None:
             x = x + self.no_frame

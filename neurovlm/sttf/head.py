@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurovlm.core.errors import UsageError
-from neurovlm.sttf.memory import TokenMemory
+from neurovlm.sttf.window import SttfState
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,17 @@ class HeadState(NamedTuple):
 
 
 class Readout(nn.Module):
-    """Picture of the whole memory that sees which tokens are fresh.
+    """Picture of the whole memory that sees what changed and when.
 
     Each token is reduced to a few channels, gated by its evidence e_i, and laid out by place::
 
-        e_i = [1, a_i = 0, log(1 + score_i), -log(1 + a_i)]           a the age
+        e_i = [1, q_i = 0, log(1 + score_i), -log(1 + q_i)]   q windows since i was declared changed
         r   = W vec_i( (P M_i) * (G e_i) )
 
     Gestures are told apart by where things move when, so every place has weights of its own.
     All N tokens are read in every window: a head that saw active tokens only would lose the scene.
+    The evidence is the detector's, not the memory's: it is the same whether a token was computed,
+    refreshed or remembered, so dense and sparse steps differ in their tokens only.
     """
 
     def __init__(self, dim: int, n_tokens: int, channels: int, observed_dim: int) -> None:
@@ -85,13 +87,13 @@ class Readout(nn.Module):
             self.gate.weight.copy_(torch.stack([1 - eye, 0.5 * eye, 0.5 * eye, 0 * eye], -1))
         self.place = nn.Linear(n_tokens * channels, observed_dim)
 
-    def forward(self, tokens: Tensor, age: Tensor, score: Tensor) -> Tensor:
-        """Read ``tokens (B, N, D)`` into ``(B, observed_dim)``; age and score are ``(B, N)``."""
-        return self.place(self.sketch(tokens, age, score))
+    def forward(self, tokens: Tensor, quiet: Tensor, score: Tensor) -> Tensor:
+        """Read ``tokens (B, N, D)`` into ``(B, observed_dim)``; quiet and score are ``(B, N)``."""
+        return self.place(self.sketch(tokens, quiet, score))
 
-    def sketch(self, tokens: Tensor, age: Tensor, score: Tensor) -> Tensor:
+    def sketch(self, tokens: Tensor, quiet: Tensor, score: Tensor) -> Tensor:
         """Gated channels of every token, laid out by place: ``(B, N * channels)``."""
-        fresh, elapsed = (age == 0).float(), torch.log1p(age.float())
+        fresh, elapsed = (quiet == 0).float(), torch.log1p(quiet.float())
         evidence = [torch.ones_like(fresh), fresh, torch.log1p(score.float()), -elapsed]
         gate = self.gate(torch.stack(evidence, -1))  # (B, N, channels)
         return (self.reduce(tokens) * gate).flatten(1)
@@ -117,9 +119,9 @@ class LabelHead(nn.Module):
             torch.zeros(n_streams, c.taps[-1], c.observed_dim), torch.zeros(n_streams, c.state_dim)
         )
 
-    def observe(self, memory: TokenMemory, score: Tensor) -> Tensor:
+    def observe(self, state: SttfState, score: Tensor) -> Tensor:
         """Reduce a window to ``(B, observed_dim)``."""
-        return self.norm(self.readout(memory.tokens, memory.age, score))
+        return self.norm(self.readout(state.memory.patches, state.policy.quiet, score))
 
     def advance(self, observed: Tensor, state: HeadState) -> tuple[Tensor, HeadState]:
         """Take T windows at once or one by one, with the same result.

@@ -24,18 +24,24 @@ class TokenMemory:
     Attributes
     ----------
     tokens
-        ``(B, N, D)``, the last output of the encoder for each patch.
+        ``(B, R, D)``, the last output of the encoder: R rows, first those of prefix tokens (class
+        token, registers; none in our own models), then one per patch.
     keys, values
-        Per layer ``(B, h, N, D/h)``, what active tokens attend to.
+        Per layer ``(B, h, R, D/h)``, what active tokens attend to; empty where none are kept.
     size
         ``(B, N)``, effective number of windows averaged into a token; 1 where it was replaced.
     age
         int64 ``(B, N)``, windows since the token was computed; 0 is fresh.
+    exposure
+        int64 ``(B, N)``, tokens computed by others in the windows since: what it has not seen.
+    signals
+        ``(B, L, 2)``, of each layer in the last step: mean distance from the gate's reference and
+        mean attention entropy over its largest value, log R; zero without gates.
     references
-        Per layer ``(B, N, D)``, the normalised input that layer last computed on; empty
+        Per layer ``(B, R, D)``, the normalised input that layer last computed on; empty
         without gates.
     outputs
-        Per layer ``(B, N, D)``, the output a gated token falls back to; empty without gates.
+        Per layer ``(B, R, D)``, the output a gated token falls back to; empty without gates.
     """
 
     tokens: Tensor
@@ -43,6 +49,8 @@ class TokenMemory:
     values: tuple[Tensor, ...]
     size: Tensor
     age: Tensor
+    exposure: Tensor
+    signals: Tensor
     references: tuple[Tensor, ...] = ()
     outputs: tuple[Tensor, ...] = ()
 
@@ -50,6 +58,16 @@ class TokenMemory:
     def n_streams(self) -> int:
         """Streams in the batch."""
         return self.tokens.shape[0]
+
+    @property
+    def n_prefix(self) -> int:
+        """Rows before those of the patches."""
+        return self.tokens.shape[1] - self.age.shape[1]
+
+    @property
+    def patches(self) -> Tensor:
+        """Tokens of the patches alone, ``(B, N, D)``."""
+        return self.tokens[:, self.n_prefix :]
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> TokenMemory:
         def apply(value: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
@@ -106,7 +124,7 @@ class TokenMemory:
         UsageError
             When an array is missing, naming it.
         """
-        missing = {"tokens", "size", "age", "keys.0", "values.0"} - set(arrays)
+        missing = {"tokens", "size", "age", "exposure", "signals"} - set(arrays)
         if missing:
             raise UsageError(f"TokenMemory: arrays lack {', '.join(sorted(missing))}")
 
@@ -120,6 +138,8 @@ class TokenMemory:
             values=layers("values"),
             size=torch.tensor(arrays["size"]),
             age=torch.tensor(arrays["age"]),
+            exposure=torch.tensor(arrays["exposure"]),
+            signals=torch.tensor(arrays["signals"]),
             references=layers("references"),
             outputs=layers("outputs"),
         )

@@ -19,266 +19,349 @@ gate, the sparse step is the dense step.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurovlm.core.errors import UsageError
-from neurovlm.core.grid import PatchGrid
+from neurovlm.sttf.block import Block, BlockOutput, Cache, Rows
+from neurovlm.sttf.config import EncoderConfig
 from neurovlm.sttf.embed import PatchEmbed
 from neurovlm.sttf.fusion import TemporalMerge
 from neurovlm.sttf.memory import TokenMemory, put_rows, take_rows
+from neurovlm.sttf.uncertainty import DriftHead
+
+__all__ = ["EncoderConfig", "Rows", "SparseViT"]
 
 GATE_EPS = 1e-6
 
+Inputs = tuple[Any, ...]
+"""What ``embed`` takes, batch first: ``(counts, frame | None)`` of our own models,
+``(pixels,)`` of wrapped towers."""
 
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Shape of the encoder.
 
-    Attributes
-    ----------
-    dim, depth, heads, mlp_ratio
-        Width D, layers L, attention heads h, hidden width of the MLP over D.
-    channels
-        Event count channels: OFF, ON, support filter.
-    grid_side, patch
-        The patch grid.
-    gate_tau
-        Per-layer reference gate: a token passes layer l if
-        ``||LN(x) - p|| / (||p|| + eps) >= gate_tau``, p the input that layer last computed on;
-        else it takes its remembered output. None: no gate, nothing extra remembered.
-    key_bias
-        Add ``log(size) - gamma * age`` to the attention logits, gamma >= 0 learned per layer.
-    merge
-        Write tokens through `TemporalMerge`; else replace them.
-    """
+@dataclass
+class _Banks:
+    """Each layer's part of the memory while a step runs; never outlives it."""
 
-    dim: int = 128
-    depth: int = 3
-    heads: int = 4
-    mlp_ratio: int = 4
-    channels: int = 3
-    grid_side: int = 14
-    patch: int = 9
-    gate_tau: float | None = None
-    key_bias: bool = False
-    merge: bool = False
+    keys: list[Tensor]
+    values: list[Tensor]
+    references: list[Tensor]
+    outputs: list[Tensor]
 
-    def __post_init__(self) -> None:
-        if self.heads < 1 or self.dim % self.heads:
-            raise UsageError(
-                f"encoder: dim must be a multiple of heads, got {self.dim} and {self.heads}"
-            )
-        if self.gate_tau is not None and self.gate_tau < 0:
-            raise UsageError(f"encoder: gate_tau must be at least 0, got {self.gate_tau}")
-
-    @property
-    def grid(self) -> PatchGrid:
-        """The patch grid, one token per patch."""
-        return PatchGrid(self.grid_side, self.patch)
+    @classmethod
+    def of(cls, memory: TokenMemory) -> _Banks:
+        return cls(
+            list(memory.keys), list(memory.values), list(memory.references), list(memory.outputs)
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Which rows of a layer's memory a step writes: ``index (B, k)`` where ``valid``."""
+class _Passing:
+    """Tokens that pass a layer's gate.
 
-    index: Tensor
-    valid: Tensor | None
+    Attributes
+    ----------
+    tau
+        ``(B,)``, threshold of this layer.
+    temperature
+        Of the soft gate in training; None: hard.
+    """
 
+    tau: Tensor
+    temperature: float | None
 
-class Block(nn.Module):
-    """One pre-norm layer: attention to all keys, then an MLP."""
-
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        d = config.dim
-        self.heads = config.heads
-        self.norm1 = nn.LayerNorm(d)
-        self.qkv = nn.Linear(d, 3 * d)
-        self.proj = nn.Linear(d, d)
-        self.norm2 = nn.LayerNorm(d)
-        self.mlp_in = nn.Linear(d, config.mlp_ratio * d)
-        self.mlp_out = nn.Linear(config.mlp_ratio * d, d)
-        self.gamma = nn.Parameter(torch.zeros(())) if config.key_bias else None
-
-    def forward(
-        self, x: Tensor, cache: tuple[Tensor, Tensor] | None, rows: Rows | None, bias: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the rows of ``x (B, k, D)`` and return them with all keys and values.
-
-        ``cache`` holds the remembered keys and values ``(B, h, N, d_h)``, overwritten at
-        ``rows``; None when ``x`` is all there is. ``bias (B, N)`` is added to the logits.
-        """
-        n_streams, k, d = x.shape
-        qkv = self.qkv(self.norm1(x)).view(n_streams, k, 3, self.heads, d // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B, h, k, d_h)
-        query = query * query.shape[-1] ** -0.5
-        if cache is not None and rows is not None:
-            key = put_rows(cache[0], rows.index, key, rows.valid)
-            value = put_rows(cache[1], rows.index, value, rows.valid)
-        logits = query @ key.transpose(-1, -2)  # (B, h, k, N)
-        if bias is not None:
-            logits = logits + bias[:, None, None, :]
-        mixed = (logits.softmax(-1) @ value).transpose(1, 2).reshape(n_streams, k, d)
-        x = x + self.proj(mixed)
-        x = x + self.mlp_out(functional.gelu(self.mlp_in(self.norm2(x))))
-        return x, key, value
+    def weight(self, distance: Tensor, passes: Tensor) -> Tensor:
+        """0 or 1, with the gradient of ``sigmoid((distance - tau) / temperature)``."""
+        soft = torch.sigmoid((distance - self.tau[:, None]) / cast("float", self.temperature))
+        return passes.to(soft.dtype) + soft - soft.detach()
 
 
 class SparseViT(nn.Module):
-    """Encoder of one window: ``dense`` for all tokens, ``step`` for the active ones."""
+    """Encoder of one window: ``dense`` for all tokens, ``step`` for the active ones.
 
-    def __init__(self, config: EncoderConfig) -> None:
+    Parameters
+    ----------
+    config
+        Shape.
+    embed
+        Patches to tokens: a module called with ``(inputs, index (B, k) | None)``; `PatchEmbed` by
+        default. Where the config has prefix tokens, its ``prefix (P, D)`` are their embeddings.
+    """
+
+    def __init__(self, config: EncoderConfig, embed: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
-        self.embed = PatchEmbed(config.dim, config.channels, config.grid)
+        own = PatchEmbed(config.dim, config.channels, config.grid) if embed is None else embed
+        self.embed = own
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.dim)
+        self.norm = nn.LayerNorm(config.dim, config.eps) if config.final_norm else nn.Identity()
         self.merge = TemporalMerge(config.dim) if config.merge else None
+        self.drift = DriftHead(config.dim) if config.uncertainty else None
 
     @property
-    def _layers(self) -> tuple[Block, ...]:
+    def layers(self) -> tuple[Block, ...]:
+        """The blocks, first to last."""
         return cast("tuple[Block, ...]", tuple(self.blocks))
 
-    def dense(self, counts: Tensor, frame: Tensor | None) -> TokenMemory:
+    def dense(self, inputs: Inputs) -> TokenMemory:
         """Compute every token; the result owes nothing to the past.
 
-        No gate and no merge take part; size is 1 and age 0 everywhere. Arguments as in
-        `PatchEmbed.forward`.
+        No gate and no merge take part; size is 1 and age 0 everywhere.
         """
-        x = self.embed(counts, frame)
-        keys, values, references, outputs = [], [], [], []
-        for block in self._layers:
-            if self.config.gate_tau is not None:
-                references.append(block.norm1(x))
-            x, key, value = block(x, None, None, None)
-            keys.append(key)
-            values.append(value)
-            if self.config.gate_tau is not None:
-                outputs.append(x)
-        age = torch.zeros(x.shape[:2], dtype=torch.int64)
+        x = self._embedded(inputs, None)
+        banks = _Banks([], [], [], [])
+        gated = self.config.gate_tau is not None
+        signals = []
+        for block in self.layers:
+            normed = block.norm1(x)
+            out = block(x, normed, None, None)
+            if self.config.remember == "all":
+                banks.keys.append(out.keys)
+                banks.values.append(out.values)
+            if gated:
+                banks.references.append(normed)
+                banks.outputs.append(out.x)
+                signals.append(self._signals(torch.ones_like(x[..., 0]), out, None))
+            x = out.x
+        n_streams, n_patches = len(x), self.config.grid.n_patches
+        fresh = torch.zeros(n_streams, n_patches, dtype=torch.int64, device=x.device)
         return TokenMemory(
             tokens=self.norm(x),
-            keys=tuple(keys),
-            values=tuple(values),
-            size=torch.ones(x.shape[:2]),
-            age=age,
-            references=tuple(references),
-            outputs=tuple(outputs),
+            keys=tuple(banks.keys),
+            values=tuple(banks.values),
+            size=torch.ones(n_streams, n_patches, device=x.device),
+            age=fresh,
+            exposure=fresh,
+            signals=self._stacked(signals, n_streams, x),
+            references=tuple(banks.references),
+            outputs=tuple(banks.outputs),
         )
 
     def step(
         self,
-        counts: Tensor,
-        frame: Tensor | None,
-        index: Tensor,
-        valid: Tensor | None,
+        inputs: Inputs,
+        active: Rows,
         memory: TokenMemory,
+        tau: Tensor | None = None,
+        temperature: float | None = None,
     ) -> tuple[TokenMemory, Tensor]:
         """Compute the active tokens and write them into a new memory.
 
         Parameters
         ----------
-        counts, frame
-            As in `PatchEmbed.forward`.
-        index, valid
-            ``(B, k)``, as in `neurovlm.sttf.policy.Selection`.
+        inputs
+            As the embedding takes them.
+        active
+            Patches to compute, ``(B, k)``, distinct where valid; see
+            `neurovlm.sttf.policy.Selection`.
         memory
             State before the window; not changed.
+        tau
+            ``(B, L)``, thresholds of the gates; ``config.gate_tau`` for all by default.
+        temperature
+            Of the soft gate, for training the thresholds: the forward pass stays that of hard
+            gates, the gradient is the sigmoid's. All active tokens are then computed.
 
         Returns
         -------
         memory
             State after the window: inactive tokens keep their bits and are one window older.
         n_rows
-            int64 ``(B, L)``, tokens each layer computed.
+            int64 ``(B, L)``, rows each layer computed, prefix tokens included.
         """
-        k = index.shape[1]
+        n_streams, k = active.index.shape
         if k == 0:
-            return memory.aged(), torch.zeros(len(index), self.config.depth, dtype=torch.int64)
-        rows = Rows(index, valid)
-        bank_rows = (memory.age + 1)[..., None]
-        age = put_rows(bank_rows, index, torch.zeros_like(index)[..., None], valid)[..., 0]
-        x = self.embed(counts, frame, index)
-        state = dataclasses.replace(memory, age=age)
-        n_rows = []
-        for layer in range(self.config.depth):
-            x, state, computed = self._layer(layer, x, rows, state)
+            nothing = torch.zeros(n_streams, self.config.depth, dtype=torch.int64)
+            return self._forgotten(memory.aged()), nothing
+        rows = self._bank_rows(active)
+        older = _older(memory, active)
+        banks = _Banks.of(memory)
+        x = self._embedded(inputs, active.index)
+        bias = self._key_bias(older, rows)
+        n_rows, signals = [], []
+        for layer, block in enumerate(self.layers):
+            if self.config.gate_tau is None:
+                out = self._compute(block, layer, x, block.norm1(x), rows, banks, bias[layer])
+                x, computed = out.x, _n_valid(rows)
+            else:
+                passing = _Passing(self._tau(tau, layer, x), temperature)
+                x, computed, signal = self._gated(layer, x, rows, banks, bias[layer], passing)
+                signals.append(signal)
             n_rows.append(computed)
-        tokens, size = self._write(self.norm(x), rows, memory)
-        return dataclasses.replace(state, tokens=tokens, size=size), torch.stack(n_rows, -1)
-
-    def _layer(
-        self, layer: int, x: Tensor, rows: Rows, state: TokenMemory
-    ) -> tuple[Tensor, TokenMemory, Tensor]:
-        """Run one layer on ``rows``; with a gate, on those of them that pass it."""
-        block = self._layers[layer]
-        if self.config.gate_tau is None:
-            return self._compute(block, layer, x, rows, state)
-        normed = block.norm1(x)
-        reference = take_rows(state.references[layer], rows.index)
-        delta = (normed - reference).norm(dim=-1) / (reference.norm(dim=-1) + GATE_EPS)
-        passes = delta >= self.config.gate_tau
-        if rows.valid is not None:
-            passes = passes & rows.valid
-        order = (~passes).int().argsort(dim=-1, stable=True)[:, : int(passes.sum(-1).max())]
-        inner = Rows(rows.index.gather(-1, order), passes.gather(-1, order))
-        y, state, computed = self._compute(block, layer, take_rows(x, order), inner, state)
-        fallback = take_rows(state.outputs[layer], rows.index)
-        state = dataclasses.replace(
-            state,
-            references=_replace(
-                state.references,
-                layer,
-                put_rows(
-                    state.references[layer], inner.index, take_rows(normed, order), inner.valid
-                ),
-            ),
-            outputs=_replace(
-                state.outputs,
-                layer,
-                put_rows(state.outputs[layer], inner.index, y, inner.valid),
-            ),
+        tokens, size = self._write(self.norm(x), active, rows, self._forgotten(memory))
+        after = dataclasses.replace(
+            older,
+            tokens=tokens,
+            keys=tuple(banks.keys),
+            values=tuple(banks.values),
+            size=size,
+            signals=self._stacked(signals, n_streams, x),
+            references=tuple(banks.references),
+            outputs=tuple(banks.outputs),
         )
-        return put_rows(fallback, order, y, inner.valid), state, computed
+        return after, torch.stack(n_rows, -1)
+
+    def risk(self, memory: TokenMemory) -> Tensor | None:
+        """Estimated drift of each remembered token ``(B, N)``; None without `DriftHead`."""
+        return None if self.drift is None else self.drift(memory)
+
+    def _embedded(self, inputs: Inputs, index: Tensor | None) -> Tensor:
+        x = self.embed(inputs, index)
+        if not self.config.n_prefix:
+            return x
+        prefix = cast("Tensor", self.embed.prefix)
+        return torch.cat([prefix.expand(len(x), -1, -1), x], dim=1)
+
+    def _bank_rows(self, active: Rows) -> Rows:
+        """Rows of the banks: those of prefix tokens, where anything is active, and patches."""
+        n_prefix = self.config.n_prefix
+        if not n_prefix:
+            return active
+        first = torch.arange(n_prefix, device=active.index.device).expand(len(active.index), -1)
+        index = torch.cat([first, active.index + n_prefix], dim=1)
+        if active.valid is None:
+            return Rows(index, None)
+        some = active.valid.any(-1, keepdim=True).expand(-1, n_prefix)
+        return Rows(index, torch.cat([some, active.valid], dim=1))
 
     def _compute(
-        self, block: Block, layer: int, x: Tensor, rows: Rows, state: TokenMemory
-    ) -> tuple[Tensor, TokenMemory, Tensor]:
-        cache = (state.keys[layer], state.values[layer])
-        x, key, value = block(x, cache, rows, self._key_bias(block, state))
-        state = dataclasses.replace(
-            state,
-            keys=_replace(state.keys, layer, key),
-            values=_replace(state.values, layer, value),
+        self,
+        block: Block,
+        layer: int,
+        x: Tensor,
+        normed: Tensor,
+        rows: Rows,
+        banks: _Banks,
+        bias: Tensor | None,
+        gate: Tensor | None = None,
+    ) -> BlockOutput:
+        """Run a block on rows and keep their keys and values."""
+        if self.config.remember != "all":
+            return cast("BlockOutput", block(x, normed, None, bias))
+        cache = Cache(banks.keys[layer], banks.values[layer], rows, gate)
+        out = cast("BlockOutput", block(x, normed, cache, bias))
+        banks.keys[layer], banks.values[layer] = out.keys, out.values
+        return out
+
+    def _gated(
+        self,
+        layer: int,
+        x: Tensor,
+        rows: Rows,
+        banks: _Banks,
+        bias: Tensor | None,
+        passing: _Passing,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run a layer on the rows that differ from their reference; the others fall back."""
+        block = self.layers[layer]
+        normed = block.norm1(x)
+        reference = take_rows(banks.references[layer], rows.index)
+        distance = (normed - reference).norm(dim=-1) / (reference.norm(dim=-1) + GATE_EPS)
+        passes = distance >= passing.tau[:, None]
+        passes[:, : self.config.n_prefix] = True
+        if rows.valid is not None:
+            passes = passes & rows.valid
+        fallback = take_rows(banks.outputs[layer], rows.index)
+        if passing.temperature is not None:
+            weight = passing.weight(distance, passes)
+            out = self._compute(block, layer, x, normed, rows, banks, bias, weight)
+            new_x = weight[..., None] * out.x + (1 - weight[..., None]) * fallback
+            kept = Rows(rows.index, passes)
+            written, written_normed = new_x, normed
+        else:
+            order = (~passes).int().argsort(dim=-1, stable=True)[:, : int(passes.sum(-1).max())]
+            kept = Rows(rows.index.gather(-1, order), passes.gather(-1, order))
+            inner, written_normed = take_rows(x, order), take_rows(normed, order)
+            out = self._compute(block, layer, inner, written_normed, kept, banks, bias)
+            new_x = put_rows(fallback, order, out.x, kept.valid)
+            written = out.x
+        banks.references[layer] = put_rows(
+            banks.references[layer], kept.index, written_normed, kept.valid
         )
-        n_streams, k = rows.index.shape
-        computed = torch.full((n_streams,), k) if rows.valid is None else rows.valid.sum(-1)
-        return x, state, computed
+        banks.outputs[layer] = put_rows(banks.outputs[layer], kept.index, written, kept.valid)
+        signal = self._signals(distance, out, rows.valid)
+        return new_x, passes.sum(-1), signal
 
-    def _key_bias(self, block: Block, state: TokenMemory) -> Tensor | None:
-        """log(size) - gamma age, fresh tokens counted as size 1."""
-        if block.gamma is None:
-            return None
-        size = torch.where(state.age == 0, torch.ones_like(state.size), state.size)
-        return size.log() - block.gamma.clamp(min=0) * state.age
+    def _tau(self, tau: Tensor | None, layer: int, x: Tensor) -> Tensor:
+        if tau is None:
+            return torch.full((len(x),), cast("float", self.config.gate_tau), device=x.device)
+        return tau[:, layer]
 
-    def _write(self, new: Tensor, rows: Rows, memory: TokenMemory) -> tuple[Tensor, Tensor]:
-        """Tokens and sizes after the window."""
-        index, valid = rows.index, rows.valid
-        size = torch.ones(index.shape)
+    def _key_bias(self, memory: TokenMemory, rows: Rows) -> list[Tensor | None]:
+        """Per layer what is added to the logits of each key.
+
+        log(size) - gamma age, fresh tokens counted as size 1; without remembered keys, minus
+        infinity where a row is padding.
+        """
+        if self.config.remember != "all":
+            padding = None if rows.valid is None else _minus_infinity_where(~rows.valid)
+            return [padding] * self.config.depth
+        if not self.config.key_bias:
+            return [None] * self.config.depth
+        size = torch.where(memory.age == 0, torch.ones_like(memory.size), memory.size)
+        slopes = [cast("Tensor", block.gamma).clamp(min=0) for block in self.layers]
+        return [
+            functional.pad(size.log() - slope * memory.age, (self.config.n_prefix, 0))
+            for slope in slopes
+        ]
+
+    def _write(
+        self, new: Tensor, active: Rows, rows: Rows, memory: TokenMemory
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens and sizes after the window; prefix tokens are replaced, never merged."""
+        n_prefix = self.config.n_prefix
+        size = torch.ones_like(new[:, n_prefix:, 0])
         if self.merge is not None:
-            old = take_rows(memory.tokens, index)
-            size = memory.size.gather(-1, index)
-            age = memory.age.gather(-1, index)
-            new, size = self.merge(new, old, size, age)
-        tokens = put_rows(memory.tokens, index, new, valid)
-        return tokens, put_rows(memory.size[..., None], index, size[..., None], valid)[..., 0]
+            old = take_rows(memory.tokens, rows.index)[:, n_prefix:]
+            size = memory.size.gather(-1, active.index)
+            merged, size = self.merge(
+                new[:, n_prefix:], old, size, memory.age.gather(-1, active.index)
+            )
+            new = torch.cat([new[:, :n_prefix], merged], dim=1)
+        tokens = put_rows(memory.tokens, rows.index, new, rows.valid)
+        sizes = put_rows(memory.size[..., None], active.index, size[..., None], active.valid)
+        return tokens, sizes[..., 0]
+
+    def _forgotten(self, memory: TokenMemory) -> TokenMemory:
+        """Memory as a step finds it: zeros where nothing is remembered."""
+        if self.config.remember != "nothing":
+            return memory
+        return dataclasses.replace(memory, tokens=torch.zeros_like(memory.tokens))
+
+    def _signals(self, distance: Tensor, out: BlockOutput, valid: Tensor | None) -> Tensor:
+        """Mean gate distance and mean attention entropy over log R, ``(B, 2)``."""
+        weight = torch.ones_like(distance) if valid is None else valid.to(distance.dtype)
+        mean_distance = (distance * weight).sum(-1) / weight.sum(-1).clamp(min=1)
+        entropy = torch.special.entr(out.weights).sum(-1).mean(dim=(1, 2))
+        return torch.stack([mean_distance, entropy / math.log(out.weights.shape[-1])], -1).detach()
+
+    def _stacked(self, signals: list[Tensor], n_streams: int, x: Tensor) -> Tensor:
+        if not signals:
+            return torch.zeros(n_streams, self.config.depth, 2, device=x.device)
+        return torch.stack(signals, dim=1)
 
 
-def _replace(layers: tuple[Tensor, ...], layer: int, tensor: Tensor) -> tuple[Tensor, ...]:
-    return (*layers[:layer], tensor, *layers[layer + 1 :])
+def _older(memory: TokenMemory, active: Rows) -> TokenMemory:
+    """Every patch one window older and exposed to the active ones; those are fresh."""
+    n_active = _n_valid(active).to(memory.age.device)[:, None]
+    zero = torch.zeros_like(active.index)[..., None]
+
+    def renewed(values: Tensor) -> Tensor:
+        return put_rows(values[..., None], active.index, zero, active.valid)[..., 0]
+
+    return dataclasses.replace(
+        memory, age=renewed(memory.age + 1), exposure=renewed(memory.exposure + n_active)
+    )
+
+
+def _n_valid(rows: Rows) -> Tensor:
+    n_streams, k = rows.index.shape
+    return torch.full((n_streams,), k) if rows.valid is None else rows.valid.sum(-1)
+
+
+def _minus_infinity_where(mask: Tensor) -> Tensor:
+    return torch.zeros(mask.shape, device=mask.device).masked_fill(mask, -math.inf)

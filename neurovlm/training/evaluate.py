@@ -89,7 +89,7 @@ def read(
         hits.append(model.head.label(last).argmax(-1) == batch.label)
         n_active.append(seen.n_active.double().mean(1))
         memory = seen.memories[n_windows - 1]
-        context = model.decoder.context(last, memory.tokens, batch.score[:, -1], memory.age)
+        context = model.decoder.context(last, memory.patches, batch.score[:, -1], memory.age)
         ids, _ = model.decoder.generate(context)
         said += [slots_of(model.tokenizer.decode(row)) for row in ids.tolist()]
     score = slot_score(said, _true_slots(clips))

@@ -20,7 +20,8 @@ from torch.nn import functional
 from neurovlm.language.decoder import Context
 from neurovlm.language.tokenizer import END
 from neurovlm.sttf.memory import TokenMemory
-from neurovlm.sttf.policy import is_scene_cut, select
+from neurovlm.sttf.policy import Limits
+from neurovlm.sttf.window import Encoded, Steering, SttfState, encode_window
 from neurovlm.zoo.model import SttfModel
 
 
@@ -103,39 +104,38 @@ def unroll(model: SttfModel, batch: Batch, plan: Plan) -> Unrolled:
 
     The memory is kept after each window of ``plan.captions``.
     """
-    memory: TokenMemory | None = None
-    observed, memories, n_active = [], {}, []
+    state: SttfState | None = None
+    observed, states, n_active = [], {}, []
     for window in range(batch.counts.shape[1]):
         learns = plan.learn is None or window in plan.learn
         with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
-            memory, computed = encode(model, batch, window, memory, window in plan.dense)
-        observed.append(model.head.observe(memory, batch.score[:, window]))
-        n_active.append(computed)
+            encoded = encode(model, batch, window, state, window in plan.dense)
+        state = encoded.state
+        observed.append(model.head.observe(state, batch.score[:, window]))
+        n_active.append(encoded.n_active)
         if window in plan.captions:
-            memories[window] = memory
+            states[window] = state.memory
     start = model.head.initial(len(batch.label))
-    states, _ = model.head.advance(torch.stack(observed, 1), start)
-    return Unrolled(states, memories, torch.stack(n_active, 1))
+    hidden, _ = model.head.advance(torch.stack(observed, 1), start)
+    return Unrolled(hidden, states, torch.stack(n_active, 1))
 
 
 def encode(
-    model: SttfModel, batch: Batch, window: int, memory: TokenMemory | None, dense: bool
-) -> tuple[TokenMemory, Tensor]:
-    """Take one window of every clip; return the memory and how many tokens were computed."""
+    model: SttfModel, batch: Batch, window: int, state: SttfState | None, dense: bool
+) -> Encoded:
+    """Take one window of every clip; nothing learns through what was remembered before it."""
     counts, frame = batch.counts[:, window], batch.frame(window)
-    changed, score = batch.changed[:, window], batch.score[:, window]
-    everything = torch.full((len(changed),), changed.shape[-1])
-    if memory is None or dense:
-        return model.encoder.dense(counts, frame), everything
-    memory = memory.detach()
-    chosen = select(changed, score, memory.age, batch.max_active, batch.n_refresh)
-    sparse, _ = model.encoder.step(counts, frame, chosen.index, chosen.valid, memory)
-    n_active = chosen.n_changed + chosen.n_refreshed
-    cut = is_scene_cut(changed, model.spec.policy.scene_cut_share)
-    if not bool(cut.any()):
-        return sparse, n_active
-    whole = model.encoder.dense(counts, frame)
-    return whole.where(cut, sparse), torch.where(cut, everything, n_active)
+    before = None if state is None else SttfState(state.memory.detach(), state.policy)
+    return encode_window(
+        model.encoder,
+        model.spec.policy,
+        (counts, frame),
+        batch.changed[:, window],
+        batch.score[:, window],
+        before,
+        dense=dense,
+        steering=Steering(limits=Limits(batch.max_active, batch.n_refresh)),
+    )
 
 
 def label_loss(model: SttfModel, states: Tensor, label: Tensor, first: int) -> Tensor:
@@ -149,7 +149,7 @@ def caption_loss(
     model: SttfModel, state: Tensor, memory: TokenMemory, score: Tensor, words: Tensor
 ) -> Tensor:
     """Cross-entropy of a caption's words and of its end, teacher-forced."""
-    context = model.decoder.context(state, memory.tokens, score, memory.age)
+    context = model.decoder.context(state, memory.patches, score, memory.age)
     return words_loss(model, context, words)
 
 

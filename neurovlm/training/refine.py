@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from neurovlm.frontend.detect import Frontend
 from neurovlm.language.tokenizer import END
-from neurovlm.sttf.memory import TokenMemory
+from neurovlm.sttf.window import SttfState
 from neurovlm.training.data import Augmentation, draw_batch, make_clips
 from neurovlm.training.loop import Batch, Progress, encode, schedule, words_loss
 from neurovlm.zoo.model import SttfModel
@@ -74,12 +74,12 @@ def _padded(words: Tensor, length: int) -> Tensor:
 @torch.no_grad()
 def look(model: SttfModel, batch: Batch) -> Seen:
     """Run the encoder over a batch and keep what head and decoder read."""
-    memory: TokenMemory | None = None
+    state: SttfState | None = None
     sketches, kept = [], []
     for window in range(batch.counts.shape[1]):
-        memory, _ = encode(model, batch, window, memory, dense=False)
-        score = batch.score[:, window]
-        sketches.append(model.head.readout.sketch(memory.tokens, memory.age, score).half())
+        state = encode(model, batch, window, state, dense=False).state
+        memory, quiet, score = state.memory, state.policy.quiet, batch.score[:, window]
+        sketches.append(model.head.readout.sketch(memory.patches, quiet, score).half())
         if window in CAPTION_WINDOWS:
             kept.append((memory.tokens.half(), score.short(), memory.age.short()))
     tokens, score, age = (torch.stack(column, 1) for column in zip(*kept, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,10 @@ from neurovlm.language.decoder import MicroGPT
 from neurovlm.language.tokenizer import END, WordTokenizer
 from neurovlm.sttf.head import HeadState, LabelHead
 from neurovlm.sttf.memory import TokenMemory
-from neurovlm.sttf.policy import is_scene_cut, select
+from neurovlm.sttf.policy import PolicyState
+from neurovlm.sttf.thresholds import ThresholdPolicy
 from neurovlm.sttf.vit import SparseViT
+from neurovlm.sttf.window import Encoded, Steering, SttfState, encode_window
 from neurovlm.zoo.spec import ModelSpec
 
 
@@ -27,8 +30,8 @@ class ModelState:
 
     Attributes
     ----------
-    memory
-        Token memory; None before the first window.
+    sttf
+        Token memory and what the policy carries; None before the first window.
     head
         State of the label head.
     score
@@ -37,32 +40,49 @@ class ModelState:
         ``(n_labels,)``, of the last window; uniform before the first.
     """
 
-    memory: TokenMemory | None
+    sttf: SttfState | None
     head: HeadState
     score: Tensor
     probabilities: NDArray[np.float32]
 
+    @property
+    def memory(self) -> TokenMemory | None:
+        """Token memory; None before the first window."""
+        return None if self.sttf is None else self.sttf.memory
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Arrays by name, ready for ``np.savez``."""
-        memory = {} if self.memory is None else self.memory.to_arrays()
-        return {
+        """Arrays by name, ready for a file."""
+        arrays = {
             "head.history": self.head.history.numpy(force=True).copy(),
             "head.hidden": self.head.hidden.numpy(force=True).copy(),
             "score": self.score.numpy(force=True).copy(),
             "probabilities": self.probabilities.copy(),
-            **{f"memory.{name}": array for name, array in memory.items()},
+        }
+        if self.sttf is None:
+            return arrays
+        policy = self.sttf.policy._asdict()
+        return {
+            **arrays,
+            **{
+                f"policy.{name}": tensor.numpy(force=True).copy() for name, tensor in policy.items()
+            },
+            **{f"memory.{name}": array for name, array in self.sttf.memory.to_arrays().items()},
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ModelState:
         """Rebuild a state from `to_arrays`."""
-        prefix = "memory."
-        memory = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        parts: dict[str, dict[str, NDArray[Any]]] = {"memory": {}, "policy": {}, "head": {}}
+        for name, array in arrays.items():
+            part, _, rest = name.partition(".")
+            if part in parts:
+                parts[part][rest] = array
+        policy = {name: torch.tensor(array) for name, array in parts["policy"].items()}
         return cls(
-            memory=TokenMemory.from_arrays(memory) if memory else None,
-            head=HeadState(
-                torch.tensor(arrays["head.history"]), torch.tensor(arrays["head.hidden"])
-            ),
+            sttf=SttfState(TokenMemory.from_arrays(parts["memory"]), PolicyState(**policy))
+            if policy
+            else None,
+            head=HeadState(**{name: torch.tensor(each) for name, each in parts["head"].items()}),
             score=torch.tensor(arrays["score"]),
             probabilities=np.array(arrays["probabilities"]),
         )
@@ -79,7 +99,7 @@ class StepOutput:
     active
         int64, patches computed, refreshed ones included; all of them in a dense step.
     refreshed
-        int64, the part of ``active`` that did not change but was due.
+        int64, the part of ``active`` that did not change but was due or uncertain.
     dense
         Whether all tokens were computed without gate and merge.
     n_rows
@@ -104,6 +124,11 @@ class SttfModel(nn.Module):
         self.head = LabelHead(
             spec.head, spec.encoder.dim, spec.encoder.grid.n_patches, len(spec.labels)
         )
+        self.thresholds = (
+            None
+            if spec.thresholds is None
+            else ThresholdPolicy(spec.thresholds, spec.encoder.depth)
+        )
         self.decoder = MicroGPT(
             spec.decoder, len(self.tokenizer), spec.encoder.dim, spec.head.state_dim
         )
@@ -112,7 +137,7 @@ class SttfModel(nn.Module):
         """State of a stream before its first window."""
         n_labels = len(self.spec.labels)
         return ModelState(
-            memory=None,
+            sttf=None,
             head=self.head.initial(1),
             score=torch.zeros(1, self.spec.encoder.grid.n_patches),
             probabilities=np.full(n_labels, 1 / n_labels, np.float32),
@@ -149,36 +174,54 @@ class SttfModel(nn.Module):
         UsageError
             When an input has the wrong shape.
         """
-        window = self._check(counts, frame, changed, score)
-        memory, active, n_changed, is_dense, n_rows = self._encode(*window, state.memory, dense)
-        scores = window[3]
+        counts_, frame_, changed_, score_ = self._check(counts, frame, changed, score)
+        encoded = encode_window(
+            self.encoder,
+            self.spec.policy,
+            (counts_, frame_),
+            changed_,
+            score_,
+            state.sttf,
+            dense=dense,
+            steering=self.steering(counts_, torch.from_numpy(state.probabilities)[None]),
+        )
+        output, head = self._read(encoded, score_, state)
+        return output, ModelState(encoded.state, head, score_, output.probabilities.copy())
+
+    def steering(self, counts: Tensor, probabilities: Tensor) -> Steering | None:
+        """What the threshold policy goes by; None without one.
+
+        Parameters
+        ----------
+        counts
+            ``(B, C, pixels, pixels)`` of this window.
+        probabilities
+            ``(B, n_labels)`` after the last one.
+        """
+        if self.thresholds is None:
+            return None
+        doubt = torch.special.entr(probabilities).sum(-1) / math.log(probabilities.shape[-1])
+        return Steering(
+            thresholds=self.thresholds,
+            events=counts[:, :2].sum(dim=(1, 2, 3), dtype=torch.int64),
+            doubt=doubt,
+            budget=torch.full((len(counts),), self.spec.policy.budget),
+        )
+
+    def _read(
+        self, encoded: Encoded, score: Tensor, state: ModelState
+    ) -> tuple[StepOutput, HeadState]:
+        """Label of the window; where nothing was computed it stays as it was."""
+        dense = bool(encoded.dense)
+        active = encoded.selection.index[0].numpy().copy()
+        n_changed = len(active) if dense else int(encoded.selection.n_changed)
+        rows = tuple(encoded.n_rows[0].tolist())
         if len(active) == 0:
-            output = StepOutput(state.probabilities.copy(), active, active, False, n_rows)
-            return output, ModelState(memory, state.head, scores, state.probabilities)
-        observed = self.head.observe(memory, scores)
+            return StepOutput(state.probabilities.copy(), active, active, False, rows), state.head
+        observed = self.head.observe(encoded.state, score)
         hidden, head = self.head.advance(observed[:, None], state.head)
         probabilities = self.head.label(hidden[:, -1]).softmax(-1)[0].numpy()
-        output = StepOutput(probabilities.copy(), active, active[n_changed:], is_dense, n_rows)
-        return output, ModelState(memory, head, scores, probabilities)
-
-    def _encode(
-        self,
-        counts: Tensor,
-        frame: Tensor | None,
-        changed: Tensor,
-        score: Tensor,
-        memory: TokenMemory | None,
-        dense: bool,
-    ) -> tuple[TokenMemory, NDArray[np.int64], int, bool, tuple[int, ...]]:
-        policy = self.spec.policy
-        if memory is None or dense or bool(is_scene_cut(changed, policy.scene_cut_share)):
-            n = changed.shape[-1]
-            rows = (n,) * self.spec.encoder.depth
-            return self.encoder.dense(counts, frame), np.arange(n), n, True, rows
-        chosen = select(changed, score, memory.age, policy.max_active, policy.n_refresh)
-        memory, n_rows = self.encoder.step(counts, frame, chosen.index, chosen.valid, memory)
-        active = chosen.index[0].numpy().copy()
-        return memory, active, int(chosen.n_changed), False, tuple(n_rows[0].tolist())
+        return StepOutput(probabilities.copy(), active, active[n_changed:], dense, rows), head
 
     def _check(
         self, counts: ArrayLike, frame: ArrayLike | None, changed: ArrayLike, score: ArrayLike
@@ -209,10 +252,10 @@ class SttfModel(nn.Module):
         UsageError
             Before the first window.
         """
-        if state.memory is None:
+        if state.sttf is None:
             raise UsageError("caption: no window has been seen yet; step() at least once first")
         context = self.decoder.context(
-            state.head.hidden, state.memory.tokens, state.score, state.memory.age
+            state.head.hidden, state.sttf.memory.patches, state.score, state.sttf.memory.age
         )
         ids, probabilities = self.decoder.generate(context)
         words = ids[0].tolist()

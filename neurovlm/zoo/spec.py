@@ -12,9 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from neurovlm.core.errors import UsageError
 from neurovlm.events.scenes.caption import LABELS, vocabulary
 from neurovlm.language.decoder import DecoderConfig
+from neurovlm.sttf.config import EncoderConfig
 from neurovlm.sttf.head import HeadConfig
 from neurovlm.sttf.policy import PolicyConfig
-from neurovlm.sttf.vit import EncoderConfig
+from neurovlm.sttf.thresholds import ThresholdConfig
 
 T = TypeVar("T")
 
@@ -31,6 +32,8 @@ class ModelSpec:
         Window the model was trained on.
     encoder, policy, head, decoder
         Shapes and limits of the parts.
+    thresholds
+        Policy that chooses the gates' thresholds; None: they are ``encoder.gate_tau``.
     labels
         Names of the classes, in the order of the probabilities.
     words
@@ -43,8 +46,15 @@ class ModelSpec:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    thresholds: ThresholdConfig | None = None
     labels: tuple[str, ...] = LABELS
     words: tuple[str, ...] = field(default_factory=vocabulary)
+
+    def __post_init__(self) -> None:
+        if self.thresholds is not None and self.encoder.gate_tau is None:
+            raise UsageError("model: thresholds need gates; set encoder.gate_tau")
+        if self.policy.n_uncertain and not self.encoder.uncertainty:
+            raise UsageError("model: policy.n_uncertain needs encoder.uncertainty")
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> ModelSpec:
