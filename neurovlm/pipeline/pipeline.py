@@ -171,7 +171,7 @@ class Pipeline:
         if frames is None:
             has = isinstance(source, Recording) and source.has_frames
             frames = source.frames() if has else ()  # type: ignore[union-attr]
-        clock = FrameClock(frames, self.config.fit, self.model.encoder.embed.frame_pixels)
+        clock = FrameClock(frames, self.config.fit, self.model.frame_pixels)
         collector = Collector(self.model, self.config)
         state = self.model.init_state()
         counter = _Counter(source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from neurovlm.core.errors import UsageError
 from neurovlm.language.decoder import MicroGPT
 from neurovlm.language.tokenizer import END, WordTokenizer
+from neurovlm.sttf.embed import PatchEmbed
 from neurovlm.sttf.head import HeadState, LabelHead
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.sttf.policy import PolicyState
@@ -133,6 +134,11 @@ class SttfModel(nn.Module):
             spec.decoder, len(self.tokenizer), spec.encoder.dim, spec.head.state_dim
         )
 
+    @property
+    def frame_pixels(self) -> int:
+        """Side of a frame."""
+        return cast("PatchEmbed", self.encoder.embed).frame_pixels
+
     def init_state(self) -> ModelState:
         """State of a stream before its first window."""
         n_labels = len(self.spec.labels)
@@ -228,7 +234,7 @@ class SttfModel(nn.Module):
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         encoder = self.spec.encoder
         pixels, n = encoder.grid.pixels, encoder.grid.n_patches
-        side = self.encoder.embed.frame_pixels
+        side = self.frame_pixels
         return (
             _as_batch(counts, "counts", (encoder.channels, pixels, pixels)),
             None if frame is None else _as_batch(frame, "frame", (side, side, 3)),
