@@ -171,7 +171,8 @@ class SparseViT(nn.Module):
         memory
             State after the window: inactive tokens keep their bits and are one window older.
         n_rows
-            int64 ``(B, L)``, rows each layer computed, prefix tokens included.
+            int64 ``(B, L)``, rows each layer computed, prefix tokens included. With soft gates the
+            same numbers as floats that carry a gradient.
         """
         n_streams, k = active.index.shape
         if k == 0:
@@ -272,19 +273,20 @@ class SparseViT(nn.Module):
             new_x = weight[..., None] * out.x + (1 - weight[..., None]) * fallback
             kept = Rows(rows.index, passes)
             written, written_normed = new_x, normed
+            computed = weight.sum(-1) if rows.valid is None else (weight * rows.valid).sum(-1)
         else:
             order = (~passes).int().argsort(dim=-1, stable=True)[:, : int(passes.sum(-1).max())]
             kept = Rows(rows.index.gather(-1, order), passes.gather(-1, order))
             inner, written_normed = take_rows(x, order), take_rows(normed, order)
             out = self._compute(block, layer, inner, written_normed, kept, banks, bias)
             new_x = put_rows(fallback, order, out.x, kept.valid)
-            written = out.x
+            written, computed = out.x, passes.sum(-1)
         banks.references[layer] = put_rows(
             banks.references[layer], kept.index, written_normed, kept.valid
         )
         banks.outputs[layer] = put_rows(banks.outputs[layer], kept.index, written, kept.valid)
         signal = self._signals(distance, out, rows.valid)
-        return new_x, passes.sum(-1), signal
+        return new_x, computed, signal
 
     def _tau(self, tau: Tensor | None, layer: int, x: Tensor) -> Tensor:
         if tau is None:
