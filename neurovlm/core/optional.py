@@ -12,6 +12,7 @@ _INSTALL = {
     "snntorch": 'pip install "neurovlm[snntorch]"',
     "norse": 'pip install "neurovlm[norse]" && pip install --no-deps norse',
     "sklearn": 'pip install "neurovlm[evaluate]"',
+    "pycocotools": 'pip install "neurovlm[evaluate]"',
     "av": 'pip install "neurovlm[video]"',
     "tonic": 'pip install "neurovlm[tonic]"',
     "lava": 'pip install "neurovlm[lava]" && '
