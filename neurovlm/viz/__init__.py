@@ -1,5 +1,6 @@
 """Pictures of results: functions that take a result and return what they drew on."""
 
+from neurovlm.viz.boxes import boxes
 from neurovlm.viz.energy import (
     devices,
     energy_by_stage,
@@ -13,6 +14,7 @@ from neurovlm.viz.tokens import label_probabilities, mask_over_frame, tokens_ove
 
 __all__ = [
     "agreement",
+    "boxes",
     "devices",
     "energy_by_stage",
     "energy_dense_vs_sttf",

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from neurovlm.core.errors import UsageError
 from neurovlm.language.decoder import MicroGPT
 from neurovlm.language.tokenizer import END, WordTokenizer
+from neurovlm.sttf.boxes import BoxHead, Detections, decode
 from neurovlm.sttf.embed import PatchEmbed
 from neurovlm.sttf.head import HeadState, LabelHead
 from neurovlm.sttf.memory import TokenMemory
@@ -129,6 +130,9 @@ class SttfModel(nn.Module):
             None
             if spec.thresholds is None
             else ThresholdPolicy(spec.thresholds, spec.encoder.depth)
+        )
+        self.boxes = (
+            None if spec.boxes is None else BoxHead(spec.boxes, spec.encoder.dim, spec.encoder.grid)
         )
         self.decoder = MicroGPT(
             spec.decoder, len(self.tokenizer), spec.encoder.dim, spec.head.state_dim
@@ -268,6 +272,22 @@ class SttfModel(nn.Module):
         length = words.index(END) + 1 if END in words else len(words)
         confidence = float(probabilities[0, :length].log().mean().exp())
         return self.tokenizer.decode(words), confidence
+
+    @torch.no_grad()
+    def find(self, state: ModelState, min_score: float = 0.3) -> Detections:
+        """Draw a box around each thing that is seen, at most one a class.
+
+        Raises
+        ------
+        UsageError
+            Before the first window, or when the model has no box head.
+        """
+        if self.boxes is None:
+            raise UsageError(f"find: the model {self.spec.name!r} has no box head")
+        if state.sttf is None:
+            raise UsageError("find: no window has been seen yet; step() at least once first")
+        output = self.boxes(state.sttf.memory.patches)
+        return decode(output, self.spec.encoder.grid, min_score=min_score)[0]
 
 
 def _as_batch(values: ArrayLike, name: str, shape: tuple[int, ...]) -> Tensor:

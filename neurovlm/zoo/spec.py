@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from neurovlm.core.errors import UsageError
 from neurovlm.events.scenes.caption import LABELS, vocabulary
 from neurovlm.language.decoder import DecoderConfig
+from neurovlm.sttf.boxes import BoxConfig
 from neurovlm.sttf.config import EncoderConfig
 from neurovlm.sttf.head import HeadConfig
 from neurovlm.sttf.policy import PolicyConfig
@@ -34,6 +35,8 @@ class ModelSpec:
         Shapes and limits of the parts.
     thresholds
         Policy that chooses the gates' thresholds; None: they are ``encoder.gate_tau``.
+    boxes, box_classes
+        Head that draws boxes, and what it draws them around; None: the model draws none.
     labels
         Names of the classes, in the order of the probabilities.
     words
@@ -47,6 +50,8 @@ class ModelSpec:
     head: HeadConfig = field(default_factory=HeadConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     thresholds: ThresholdConfig | None = None
+    boxes: BoxConfig | None = None
+    box_classes: tuple[str, ...] = ("head", "right hand", "left hand")
     labels: tuple[str, ...] = LABELS
     words: tuple[str, ...] = field(default_factory=vocabulary)
 
@@ -55,6 +60,11 @@ class ModelSpec:
             raise UsageError("model: thresholds need gates; set encoder.gate_tau")
         if self.policy.n_uncertain and not self.encoder.uncertainty:
             raise UsageError("model: policy.n_uncertain needs encoder.uncertainty")
+        if self.boxes is not None and self.boxes.n_classes != len(self.box_classes):
+            raise UsageError(
+                f"model: boxes.n_classes is {self.boxes.n_classes}, but box_classes names "
+                f"{len(self.box_classes)}"
+            )
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> ModelSpec:
