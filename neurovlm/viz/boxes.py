@@ -63,8 +63,9 @@ def boxes(
             ax.annotate(
                 f"{score:.0%}",
                 (box[0], box[1]),
-                xytext=(1, 1),
+                xytext=(0, 2.5),
                 textcoords="offset points",
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
                 fontsize=style.SMALL_PT,
                 color=colour,
             )
@@ -78,7 +79,14 @@ def boxes(
     if true is not None:
         handles.append(Line2D([], [], color=style.INK, linestyle="dashed", label="true"))
     if handles:
-        style.legend_below(ax, 3, handles)
+        ax.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            ncols=3,
+            frameon=False,
+            fontsize=style.SMALL_PT,
+        )
     return ax
 
 
