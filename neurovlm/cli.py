@@ -68,7 +68,9 @@ Stop = Annotated[
     float | None, typer.Option("--stop", help="Seconds after the first event to stop at.")
 ]
 Sort = Annotated[bool, typer.Option("--sort", help="Accept events up to 10 ms out of order.")]
-Recording = Annotated[Path, typer.Argument(help="Event-camera recording.", metavar="PATH")]
+Recording = Annotated[
+    Path, typer.Argument(help="Event-camera recording, or a video.", metavar="PATH")
+]
 
 
 @app.command(epilog="Example: neurovlm run hand.aedat4 --out out/hand --device jetson-nano")
@@ -93,7 +95,7 @@ def run(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Run the pipeline on a recording and estimate its cost on each device."""
+    """Run the pipeline on a recording or a video and estimate its cost on each device."""
     from neurovlm.events.io import open_recording
 
     pipeline = _prepare(
@@ -111,7 +113,14 @@ def run(
         fit=fit,
         seed=seed,
     )
-    recording = open_recording(path, sensor=_sensor(sensor), sort=sort, start_s=start, stop_s=stop)
+    recording = open_recording(
+        path,
+        sensor=_sensor(sensor),
+        sort=sort,
+        start_s=start,
+        stop_s=stop,
+        seed=pipeline.config.seed,
+    )
     with _progress("windows") as progress:
         result = pipeline.run(recording, progress=progress)
     _finish(result, out, overwrite, as_json)

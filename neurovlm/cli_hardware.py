@@ -33,7 +33,10 @@ Deploy = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Seed of the device intervals; default 0.")
+    int | None,
+    typer.Option(
+        "--seed", min=0, help="Seed of device intervals and of simulated events; default 0."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from neurovlm.core.errors import InputFileError
 from neurovlm.core.grid import GridMap
-from neurovlm.core.optional import require
 from neurovlm.events.camera import (
     ContrastParams,
     contrast_step,
@@ -20,6 +18,7 @@ from neurovlm.events.camera import (
     merge,
     noise_events,
 )
+from neurovlm.events.io.video import SENSOR_SIDE, luminance, video_frames
 from neurovlm.events.scenes import LABELS, TRUTH_EVENTS, clip_seed, render_clip, subject_from_seed
 from neurovlm.events.scenes.clip import NOISE_HZ
 from neurovlm.events.scenes.film import GRID, Clip
@@ -31,8 +30,6 @@ PIXEL_CHANGE = 0.2
 contrast threshold) from one frame to the next."""
 FRAME_US = 25_000
 """A video is played at one frame per window, so that truth and mask speak of the same time."""
-SIDE = 128
-DARK = 0.05  # added to luminance: compression noise in the dark is no change of contrast
 
 
 def training_noise(n: int, seed: int) -> NDArray[np.float64]:
@@ -93,7 +90,7 @@ def video_clip(
     """
     frames = _luminance(Path(path))
     first, last = (round(share * len(frames)) for share in part)
-    shown = log_luminance(DARK + frames[first:last])
+    shown = log_luminance(frames[first:last])
     if len(shown) < 2:
         raise InputFileError(
             f"{path}: frames {first} to {last} of {len(frames)} are no film; use a larger part"
@@ -113,27 +110,20 @@ def video_clip(
 
 
 def _luminance(path: Path) -> NDArray[np.float32]:
-    """Luminance 0..1 of the centred square of every frame, ``(n, 128, 128)``."""
-    av = require("av", "reading video")
+    """Luminance of the centred square of every frame, `DARK` + 0..1, ``(n, 128, 128)``."""
     frames = []
-    try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                image = Image.fromarray(frame.to_ndarray(format="gray"))
-                side = min(image.size)
-                left, top = (image.width - side) // 2, (image.height - side) // 2
-                square = image.crop((left, top, left + side, top + side))
-                frames.append(np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BOX)))
-    except (OSError, av.error.FFmpegError) as error:
-        raise InputFileError(f"{path}: cannot be decoded as video: {error}") from error
-    if not frames:
-        raise InputFileError(f"{path}: holds no video frames; give another file")
-    return np.stack(frames).astype(np.float32) / np.float32(255)
+    for frame in video_frames(path, "gray"):
+        height, width = frame.pixels.shape
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = frame.pixels[top : top + side, left : left + side]
+        frames.append(luminance(square, (SENSOR_SIDE, SENSOR_SIDE)))
+    return np.stack(frames)
 
 
 def _changed(shown: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Changed patches between neighbouring frames, ``(n - 1, 196)``."""
-    grid_map = GridMap.fit((SIDE, SIDE), GRID.pixels)
+    grid_map = GridMap.fit((SENSOR_SIDE, SENSOR_SIDE), GRID.pixels)
     kept = np.abs(np.diff(shown, axis=0)) > PIXEL_CHANGE
     kept = kept[:, grid_map.rows >= 0][:, :, grid_map.columns >= 0]
     count = GRID.to_patches(kept[:, None].astype(np.int64)).sum(axis=-1)

@@ -7,12 +7,12 @@ import zipfile
 from pathlib import Path
 
 from neurovlm.core.errors import InputFileError
-from neurovlm.events.io import aedat2, aedat4, arrays, bs2, es, prophesee, text
+from neurovlm.events.io import aedat2, aedat4, arrays, bs2, es, prophesee, text, video
 from neurovlm.events.io.source import Source, opened
 
 READABLE = (
     "AEDAT 2.0 (.aedat), AEDAT4 (.aedat4), Event Stream (.es), Prophesee DAT, EVT2 and EVT3 "
-    "(.dat, .raw), .bs2, CSV, npy, npz"
+    "(.dat, .raw), .bs2, CSV, npy, npz; video: MP4, AVI, Matroska, WebM"
 )
 _HEAD_BYTES = 1 << 16
 _EXTENSIONS = {
@@ -26,19 +26,26 @@ _EXTENSIONS = {
     "CSV": (".csv", ".txt", ".tsv"),
     "npy": (".npy",),
     "npz": (".npz",),
+    **video.EXTENSIONS,
 }
 _FOREIGN = {
     b"#!AER-DAT3": "AEDAT 3",
     b"#!AER-DAT1": "AEDAT 1",
     b"\x89HDF": "HDF5",
     b"#ROSBAG": "a ROS bag",
-    b"RIFF": "a video or sound",
-    b"\x1a\x45\xdf\xa3": "a Matroska video",
+    b"RIFF": "a sound or picture",
 }
 
 
-def open_source(path: Path) -> tuple[Source, tuple[str, ...]]:
+def open_source(path: Path, seed: int) -> tuple[Source, tuple[str, ...]]:
     """Find out the format and read the header.
+
+    Parameters
+    ----------
+    path
+        The file.
+    seed
+        Of the camera simulated where the file is a video.
 
     Returns
     -------
@@ -50,7 +57,11 @@ def open_source(path: Path) -> tuple[Source, tuple[str, ...]]:
         When there is no such file, it cannot be opened, is empty, or has no format we read.
     """
     head = _head(path)
-    source = _by_magic(path, head) or _by_look(path, head)
+    film = video.video_format(head)
+    if film is not None:
+        source = video.open_video(path, film, seed)
+    else:
+        source = _by_magic(path, head) or _by_look(path, head)
     expected = _EXTENSIONS[source.format]
     extension = path.suffix.lower()
     if not extension or extension in expected:

@@ -103,13 +103,15 @@ def open_recording(
     start_s: float | None = None,
     stop_s: float | None = None,
     chunk_events: int = 1_000_000,
+    seed: int = 0,
 ) -> Recording:
     """Recognise a recording by its content and get ready to read it in bounded memory.
 
     Parameters
     ----------
     path
-        AEDAT 2.0, AEDAT4, ES, DAT, EVT2, EVT3, ``.bs2``, CSV, npy or npz.
+        AEDAT 2.0, AEDAT4, ES, DAT, EVT2, EVT3, ``.bs2``, CSV, npy or npz; or a video (MP4, AVI,
+        Matroska, WebM), whose events are simulated: `neurovlm.events.io.video`.
     sensor
         ``(width, height)``; overrides what the file says. Where neither is known, the smallest
         common sensor that holds every event is taken, after a pass over the file.
@@ -120,6 +122,8 @@ def open_recording(
         first event of the file.
     chunk_events
         Events per chunk.
+    seed
+        Decides thresholds and noise of the camera that is simulated for a video.
 
     Raises
     ------
@@ -131,7 +135,7 @@ def open_recording(
     """
     _check_arguments(sensor, start_s, stop_s, chunk_events)
     path = Path(path)
-    source, notes = open_source(path)
+    source, notes = open_source(path, seed)
     notes += source.notes
     t_first_us = _first_time(_ordered(source.columns(), sort, path), path)
     sensor = sensor or source.sensor
@@ -161,6 +165,7 @@ def read(
     start_s: float | None = None,
     stop_s: float | None = None,
     chunk_events: int = 1_000_000,
+    seed: int = 0,
 ) -> EventStream:
     """Read a whole recording into memory; arguments and errors as in ``open_recording``."""
     recording = open_recording(
@@ -170,6 +175,7 @@ def read(
         start_s=start_s,
         stop_s=stop_s,
         chunk_events=chunk_events,
+        seed=seed,
     )
     return EventStream.join(list(recording.chunks()))
 
