@@ -86,7 +86,7 @@ def test_another_model_is_loaded_not_only_named(pipeline, model_path):
         ({"encoder": {"dim": 32}}, "trained weights of 'small' do not fit .*; train a model"),
         ({"encoder": {"depth": 3}}, "trained weights of 'small' do not fit"),
         ({"encoder": {"dimm": 3}}, "spec.encoder: unknown key 'dimm'; known are dim"),
-        ({"policy": {"n_refresh": 99}}, "n_refresh must be in 0..max_active=24, got 99"),
+        ({"policy": {"n_refresh": 99}}, "must be in 0..max_active=24, got 99"),
         ({"labels": ["one"]}, "trained weights of 'small' do not fit"),
     ],
 )

@@ -125,7 +125,7 @@ def test_dense_twin_computes_every_token_from_the_same_counts(pipeline, stream):
     for k in range(N_WINDOWS):
         part = whole.window(k)
         with torch.no_grad():
-            memory = pipeline.model.encoder.dense(torch.tensor(part.counts), None)
+            memory = pipeline.model.encoder.dense((torch.tensor(part.counts), None))
         output, state = pipeline.model.step(
             part.counts[0], None, part.mask.changed[0], part.mask.score[0], state, dense=True
         )
@@ -223,7 +223,7 @@ def test_label_and_confidence_are_those_of_the_window(pipeline, stream):
 
 
 def test_where_nothing_is_recomputed_the_caption_is_repeated_not_decoded(pipeline, paused):
-    lazy = pipeline.using(spec={"policy": {"n_refresh": 0}}, caption_every=1)
+    lazy = pipeline.using(spec={"policy": {"n_refresh": 0, "idle_refresh": 0}}, caption_every=1)
     result = lazy.run(paused)
     idle = result.active.sum(axis=1) == 0
     assert idle[6:11].all() and not idle[0]
@@ -247,6 +247,7 @@ def test_progress_is_told_every_window(pipeline, stream):
 
 
 def test_a_static_scene_declares_nothing_and_refreshes_in_turn(pipeline):
+    pipeline = pipeline.using(spec={"policy": {"idle_refresh": 4}})
     result = pipeline.run(static_scene(noise_hz=0.5, duration_s=0.25).stream)
     assert result.mask.n_changed.sum() == 0
     assert (result.active[1:].sum(axis=1) == 4).all()

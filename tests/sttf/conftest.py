@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neurovlm.sttf.memory import TokenMemory
-from neurovlm.sttf.vit import EncoderConfig, SparseViT
+from neurovlm.sttf.vit import EncoderConfig, Rows, SparseViT
 
 SMALL = EncoderConfig(dim=16, depth=2, heads=2, grid_side=5, patch=3)
 
@@ -38,13 +38,13 @@ def make_history(
     """Memory after a dense window and some with random active sets, ragged over the streams."""
     generator = torch.Generator().manual_seed(seed)
     n = encoder.config.grid.n_patches
-    memory = encoder.dense(make_counts(seed, n_streams, encoder.config), None)
+    memory = encoder.dense((make_counts(seed, n_streams, encoder.config), None))
     for window in range(n_windows):
         k = int(torch.randint(1, n, (), generator=generator))
         index = torch.rand(n_streams, n, generator=generator).argsort(-1)[:, :k]
         valid = torch.rand(n_streams, k, generator=generator) < 0.8
         counts = make_counts(100 * seed + window, n_streams, encoder.config)
-        memory, _ = encoder.step(counts, None, index, valid, memory)
+        memory, _ = encoder.step((counts, None), Rows(index, valid), memory)
     return memory
 
 

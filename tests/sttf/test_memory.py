@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from neurovlm.core.errors import UsageError
+from neurovlm.sttf.block import Rows
 from neurovlm.sttf.memory import TokenMemory, put_rows, take_rows
 
 
@@ -19,9 +20,9 @@ def test_round_trip_through_a_file(make, tmp_path, gate_tau):
     np.savez(tmp_path / "memory.npz", **memory.to_arrays())
     with np.load(tmp_path / "memory.npz") as file:
         again = TokenMemory.from_arrays(file)
-    index, now = torch.tensor([[1, 7, 20]]), make.counts(4)
-    one, _ = encoder.step(now, None, index, None, memory)
-    other, _ = encoder.step(now, None, index, None, again)
+    rows, now = Rows(torch.tensor([[1, 7, 20]]), None), (make.counts(4), None)
+    one, _ = encoder.step(now, rows, memory)
+    other, _ = encoder.step(now, rows, again)
     assert one.to_arrays().keys() == other.to_arrays().keys()
     for name, array in one.to_arrays().items():
         np.testing.assert_array_equal(array, other.to_arrays()[name])

@@ -33,7 +33,7 @@ def test_absent_keys_take_defaults():
         ({"encoder": 3}, "model.encoder: expected a table of keys, got 3"),
         ({"encoder": {"dim": "wide"}}, "model.encoder.dim: .*got 'wide'"),
         ({"encoder": {"dim": 30, "heads": 4}}, "dim must be a multiple of heads"),
-        ({"policy": {"n_refresh": 50}}, "n_refresh must be in 0..max_active=32"),
+        ({"policy": {"n_refresh": 50}}, "n_refresh \\+ n_uncertain must be in 0..max_active=32"),
     ],
 )
 def test_a_bad_key_or_value_is_named_in_one_line(mapping, message):
