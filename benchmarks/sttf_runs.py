@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from neurovlm.core.ops import total_macs
 from neurovlm.sttf.counts import encoder_counts
+from neurovlm.sttf.uncertainty import drift
 from neurovlm.training.loop import Batch
 from neurovlm.training.thresholds import Seen, watch
 from neurovlm.zoo.model import SttfModel
@@ -38,6 +40,9 @@ class Outcome:
         Encoder MACs a window, gates and policy included; mean over all windows and clips.
     dense_macs
         The same if all tokens were computed in every window.
+    drift
+        Mean drift of the remembered tokens in the last window, see
+        `neurovlm.sttf.uncertainty.drift`.
     """
 
     right: NDArray[np.bool_]
@@ -45,22 +50,12 @@ class Outcome:
     tokens: NDArray[np.float64]
     macs: float
     dense_macs: float
+    drift: float
 
     @property
     def saving(self) -> float:
         """Dense MACs over executed ones."""
         return self.dense_macs / self.macs
-
-    def row(self, name: str) -> dict[str, Any]:
-        """As a table prints it."""
-        return {
-            "variant": name,
-            "accuracy": f"{self.right.mean():.1%}",
-            "any-time": f"{self.any_time.mean():.1%}",
-            "tokens": float(self.tokens.mean()),
-            "P95": float(np.percentile(self.tokens[:, 1:], 95)),
-            "MACs saved": self.saving,
-        }
 
 
 @torch.no_grad()
@@ -68,7 +63,9 @@ def run(model: SttfModel, batches: Sequence[Batch], budget: float | None = None)
     """Run ``model`` over clips side by side."""
     seen = [watch(model, batch, budget) for batch in batches]
     label = [batch.label for batch in batches]
-    given = [each.logits.argmax(-1) == truth[:, None] for each, truth in zip(seen, label, strict=True)]
+    given = [
+        each.logits.argmax(-1) == truth[:, None] for each, truth in zip(seen, label, strict=True)
+    ]
     hits = torch.cat(given).numpy()
     depth = model.spec.encoder.depth
     tokens = torch.cat([each.active for each in seen]).double().numpy() / depth
@@ -78,7 +75,16 @@ def run(model: SttfModel, batches: Sequence[Batch], budget: float | None = None)
         tokens=tokens,
         macs=_macs(model, seen) / tokens.size,
         dense_macs=float(total_macs(encoder_counts(model.spec.encoder, 0, dense=True))),
+        drift=float(
+            torch.cat([_drift(model, *pair) for pair in zip(seen, batches, strict=True)]).mean()
+        ),
     )
+
+
+def _drift(model: SttfModel, seen: Seen, batch: Batch) -> Tensor:
+    last = batch.counts.shape[1] - 1
+    whole = model.encoder.dense((batch.counts[:, last], batch.frame(last)))
+    return drift(seen.state.memory, whole)
 
 
 def _macs(model: SttfModel, seen: Sequence[Seen]) -> float:

@@ -20,7 +20,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -78,12 +78,15 @@ class Seen(NamedTuple):
         ``(B, T)``, rows computed, over all layers.
     active
         ``(B, T)``, rows that would have been computed without gates.
+    state
+        After the last window.
     """
 
     readout: Tensor
     logits: Tensor
     rows: Tensor
     active: Tensor
+    state: SttfState
 
     @property
     def share(self) -> Tensor:
@@ -161,7 +164,13 @@ def watch(
         probabilities = logits[-1].detach().softmax(-1)
         rows.append(encoded.n_rows.sum(-1))
         active.append(encoded.n_active * model.spec.encoder.depth)
-    return Seen(*(torch.stack(column, 1) for column in (readout, logits, rows, active)))
+    return Seen(
+        torch.stack(readout, 1),
+        torch.stack(logits, 1),
+        torch.stack(rows, 1),
+        torch.stack(active, 1),
+        cast("SttfState", state),
+    )
 
 
 def fit_thresholds(

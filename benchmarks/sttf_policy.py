@@ -1,0 +1,134 @@
+"""Thresholds chosen by a policy against the best fixed one, on accuracy over MACs.
+
+    python -m benchmarks.sttf_policy [--seeds 3] [--subjects 20] [--steps 200] [--json FILE]
+
+Behind the frozen model a policy is fitted on training subjects, once per seed. Fixed thresholds are
+swept over the same test clips of subjects never seen. At each of three budgets the policy's
+accuracy stands beside the best that any fixed threshold reaches with as many MACs or fewer, and
+beside the curve of the fixed ones at the policy's own MACs (linear between neighbours). Accuracy
+is that of every window from 0.4 s on: what a gate saves, it saves before the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from benchmarks.common import machine, show
+from benchmarks.sttf_clips import batches_of_subjects
+from benchmarks.sttf_runs import Outcome, difference_interval, run
+from neurovlm.events.scenes import TEST_SEEDS, TRAIN_SEEDS
+from neurovlm.training.loop import Batch
+from neurovlm.training.thresholds import (
+    FitThresholds,
+    fit_thresholds,
+    with_fixed_threshold,
+    with_thresholds,
+)
+from neurovlm.zoo.load import load
+from neurovlm.zoo.model import SttfModel
+
+FIRST_TRAINING, FIRST_TEST = 5000, 4000
+"""Subjects from here on, which nothing else was trained on or chosen by."""
+TAUS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
+BUDGETS = (0.0, 0.3, 0.6)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A fixed threshold and what it gave."""
+
+    tau: float
+    outcome: Outcome
+
+
+def fixed_curve(model: SttfModel, batches: Sequence[Batch]) -> list[Fixed]:
+    """Fixed thresholds, cheapest first."""
+    curve = [Fixed(tau, run(with_fixed_threshold(model, tau), batches)) for tau in TAUS]
+    return sorted(curve, key=lambda each: each.outcome.macs)
+
+
+def at_cost(curve: Sequence[Fixed], macs: float) -> tuple[np.ndarray[Any, Any], float]:
+    """Accuracy of each clip on the fixed curve at ``macs``, and of the best one not dearer."""
+    costs = [each.outcome.macs for each in curve]
+    above = min(int(np.searchsorted(costs, macs)), len(curve) - 1)
+    below = max(above - 1, 0)
+    span = costs[above] - costs[below]
+    share = np.clip((macs - costs[below]) / span, 0, 1) if span else 0.0
+    low, high = curve[below].outcome.any_time, curve[above].outcome.any_time
+    cheaper = [each.outcome.any_time.mean() for each in curve if each.outcome.macs <= macs]
+    return low + share * (high - low), max(cheaper, default=float("nan"))
+
+
+def compare(
+    model: SttfModel, training: Sequence[Batch], test: Sequence[Batch], seed: int, steps: int
+) -> list[dict[str, Any]]:
+    """One row per budget for one seed of the fit."""
+    torch.manual_seed(seed)
+    steered = with_thresholds(model)
+    fit_thresholds(steered, training, FitThresholds(steps=steps), seed)
+    curve = fixed_curve(model, test)
+    rows = []
+    for budget in BUDGETS:
+        ours = run(steered, test, budget)
+        theirs, best = at_cost(curve, ours.macs)
+        gain, low, high = difference_interval(ours.any_time, theirs)
+        rows.append(
+            {
+                "seed": seed,
+                "budget": budget,
+                "MACs saved": ours.saving,
+                "policy": float(ours.any_time.mean()),
+                "fixed, same MACs": float(theirs.mean()),
+                "best fixed, no dearer": best,
+                "gain": gain,
+                "95% from": low,
+                "to": high,
+                "policy, last window": float(ours.right.mean()),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Fit, sweep and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="sttf-tiny")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--subjects", type=int, default=20)
+    parser.add_argument("--training-subjects", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model, card = load(options.model)
+    first, last = FIRST_TRAINING, FIRST_TRAINING + options.training_subjects
+    training = batches_of_subjects(model, card.detector, TRAIN_SEEDS[first:last])
+    subjects = TEST_SEEDS[FIRST_TEST : FIRST_TEST + options.subjects]
+    rows: list[dict[str, Any]] = []
+    for seed in range(options.seeds):
+        test = batches_of_subjects(model, card.detector, subjects, repetition=seed)
+        rows += compare(model, training, test, seed, options.steps)
+    console = Console()
+    show("Threshold policy against fixed thresholds, accuracy of all windows", rows, console)
+    for budget in BUDGETS:
+        gains = [row["gain"] for row in rows if row["budget"] == budget]
+        console.print(
+            f"budget {budget}: mean gain {np.mean(gains):+.2%} over {len(gains)} seeds "
+            f"({min(gains):+.2%} to {max(gains):+.2%})"
+        )
+    if options.json:
+        found = {"machine": machine(["torch"]), "rows": rows}
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
