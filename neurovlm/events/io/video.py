@@ -132,7 +132,9 @@ def video_frames(
         for image in container.decode(stream):
             if image.pts is None or image.is_corrupt:
                 what = "is damaged" if image.is_corrupt else "has no time"
-                raise InputFileError(f"{path}: frame {n} {what}; copy or write the video again")
+                raise InputFileError(
+                    f"{path}: frame {n} {what}; copy the file again, or use --stop"
+                )
             at = image.pts * image.time_base
             start = at if n == 0 else start
             if n and at <= last:
@@ -183,7 +185,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             if not container.streams.video:
                 kinds = ", ".join(sorted({stream.type for stream in container.streams}))
                 raise InputFileError(
-                    f"{path}: holds no video stream (only {kinds or 'nothing'}); give a film"
+                    f"{path}: holds no video stream (it holds {kinds or 'none'}); give a film"
                 )
             yield container, container.streams.video[0]
     except (OSError, av.error.FFmpegError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neurovlm.events.scenes.gesture import Hands, Path
 from neurovlm.events.scenes.subject import SHIRT_RGB, Limb, Subject
 
-N_SHAPES = 10
+PARTS = ((2, 3), (9,), (6,))
 _FLIP_X = np.array([-1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
 
 
@@ -21,20 +21,31 @@ class Puppet:
     Attributes
     ----------
     capsules
-        ``(n_frames, N_SHAPES, 6)``: x, y, radius of one end and of the other, in view units.
+        ``(n_frames, n_shapes, 6)``: x, y, radius of one end and of the other, in view units.
     contrast
-        ``(N_SHAPES,)`` log luminance above the mean of the wall.
+        ``(n_shapes,)`` log luminance above the mean of the wall.
     rgb
-        ``(N_SHAPES, 3)`` linear colour in 0..1.
+        ``(n_shapes, 3)`` linear colour in 0..1.
+    parts
+        Indices of the shapes of the head, of the right and of the left hand; right and left are
+        the person's own.
     """
 
     capsules: NDArray[np.float64]
     contrast: NDArray[np.float64]
     rgb: NDArray[np.float64]
+    parts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     def mirrored(self) -> Puppet:
         """Return the puppet in a mirror: x changes sign, what is in front stays in front."""
-        return Puppet(self.capsules * _FLIP_X, self.contrast, self.rgb)
+        head, right, left = self.parts
+        return Puppet(self.capsules * _FLIP_X, self.contrast, self.rgb, (head, left, right))
+
+    def moved(self, shift: NDArray[np.float64]) -> Puppet:
+        """Return the puppet shifted by ``(n_frames, 2)`` view units."""
+        step = np.zeros((len(shift), 1, 6))
+        step[:, 0, [0, 1]] = step[:, 0, [3, 4]] = shift
+        return replace(self, capsules=self.capsules + step)
 
 
 def build_puppet(
@@ -61,10 +72,10 @@ def build_puppet(
     side = np.array([subject.shoulder * u, 0.0])
     nose = neck - 0.2 * down
     shapes = [
-        _capsule(middle + 0.15 * down, hip, 0.85 * side[0], 0.72 * side[0]),
-        _capsule(middle - 0.85 * side, middle + 0.85 * side, 0.12 * u, 0.12 * u),
-        _capsule(neck, neck - 0.22 * down, subject.head * u * 0.8, subject.head * u),
-        _capsule(nose, nose, 0.05 * u, 0.05 * u),
+        capsule(middle + 0.15 * down, hip, 0.85 * side[0], 0.72 * side[0]),
+        capsule(middle - 0.85 * side, middle + 0.85 * side, 0.12 * u, 0.12 * u),
+        capsule(neck, neck - 0.22 * down, subject.head * u * 0.8, subject.head * u),
+        capsule(nose, nose, 0.05 * u, 0.05 * u),
     ]
     shirt, skin = SHIRT_RGB[subject.colour], subject.skin_rgb
     contrast = [subject.torso_contrast] * 2 + [subject.head_contrast, 0.6 * subject.head_contrast]
@@ -74,7 +85,7 @@ def build_puppet(
         shapes += _arm(subject, middle + sign * side, wrist, sign)
         contrast += _limb_contrast(limb)
         rgb += [limb.arm_rgb, limb.arm_rgb, limb.hand_rgb]
-    return Puppet(np.stack(shapes, axis=1), np.array(contrast), np.array(rgb))
+    return Puppet(np.stack(shapes, axis=1), np.array(contrast), np.array(rgb), PARTS)
 
 
 def _limb_contrast(limb: Limb) -> list[float]:
@@ -95,9 +106,9 @@ def _arm(subject: Subject, shoulder: Path, wrist: Path, sign: float) -> list[NDA
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     thick, hand = subject.thickness * u, subject.hand * u
     return [
-        _capsule(shoulder, elbow, 1.25 * thick, 1.05 * thick),
-        _capsule(elbow, wrist, 1.05 * thick, 0.75 * thick),
-        _capsule(wrist, wrist + 0.9 * hand * along, 0.9 * hand, hand),
+        capsule(shoulder, elbow, 1.25 * thick, 1.05 * thick),
+        capsule(elbow, wrist, 1.05 * thick, 0.75 * thick),
+        capsule(wrist, wrist + 0.9 * hand * along, 0.9 * hand, hand),
     ]
 
 
@@ -114,6 +125,7 @@ def _tremor(size: float, t_s: NDArray[np.float64], rng: np.random.Generator) -> 
     return tremor
 
 
-def _capsule(start: Path, end: Path, r_start: float, r_end: float) -> NDArray[np.float64]:
+def capsule(start: Path, end: Path, r_start: float, r_end: float) -> NDArray[np.float64]:
+    """One shape ``(n_frames, 6)`` between two paths ``(n_frames, 2)``."""
     n = len(start)
     return np.column_stack([start, np.full(n, r_start), end, np.full(n, r_end)])

@@ -28,7 +28,7 @@ def paint(
     Parameters
     ----------
     background
-        ``(height, width, channels)``.
+        ``(height, width, channels)``, or ``(n_frames, height, width, channels)`` if it changes.
     capsules
         ``(n_frames, n_shapes, 6)`` as in `Puppet`, back to front.
     values
@@ -41,8 +41,8 @@ def paint(
     ndarray
         float32 ``(n_frames, height, width, channels)``.
     """
-    height, width, _ = background.shape
-    images = np.repeat(background[None], len(capsules), axis=0)
+    height, width, _ = background.shape[-3:]
+    images = np.array(np.broadcast_to(background, (len(capsules), *background.shape[-3:])))
     x, y = pixel_centres(width, visible[0]), pixel_centres(height, visible[1])
     _paint(images, capsules, values.astype(np.float32), x, y, visible[0] / width)
     return images

@@ -162,6 +162,27 @@ def wall_texture(
     return texture
 
 
+def moving_wall_texture(
+    subject: Subject,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    amplitude: float,
+) -> NDArray[np.float32]:
+    """Log luminance of a wall that moves by ``shift`` ``(n, 2)`` view units: ``(n, y, x)``.
+
+    Its waves are those of `wall_texture`, each with the given amplitude. By the addition theorem
+    cos(a + b) = cos a cos b - sin a sin b every frame is one matrix product.
+    """
+    kx, ky, phase, _ = np.array(subject.texture).T
+    ax = kx * (x[None, :, None] - shift[:, None, None, 0])
+    ay = ky * (y[None, :, None] - shift[:, None, None, 1]) + phase
+    down = np.concatenate([np.cos(ay), -np.sin(ay)], axis=-1)
+    across = np.concatenate([np.cos(ax), np.sin(ax)], axis=-1)
+    wall: NDArray[np.float64] = amplitude * (down @ across.transpose(0, 2, 1))
+    return wall.astype(np.float32)
+
+
 def _contrast(rng: np.random.Generator) -> float:
     return float(rng.choice((-1.0, 1.0)) * rng.uniform(0.5, 1.1))
 
