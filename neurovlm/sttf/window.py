@@ -48,7 +48,7 @@ class Encoded:
     n_rows
         int64 ``(B, L)``, rows computed by each layer, prefix tokens included.
     tau
-        ``(B, L)``, thresholds a policy chose; None without one.
+        ``(B, L)``, thresholds a policy chose; None without one or where nothing was computed.
     """
 
     state: SttfState
@@ -118,7 +118,7 @@ def encode_window(
         return _dense(encoder, inputs, owed)
     risk = encoder.risk(state.memory) if policy.n_uncertain else None
     chosen = select(owed, state.memory.age, risk, policy, steering.limits)
-    tau = _thresholds(steering, chosen, state.memory)
+    tau = _thresholds(steering, chosen, state.memory) if chosen.index.shape[1] else None
     memory, n_rows = encoder.step(inputs, chosen.rows, state.memory, tau, steering.temperature)
     after = served(owed, chosen)
     sparse = Encoded(SttfState(memory, after), chosen, cut, chosen.n_active, n_rows, tau)

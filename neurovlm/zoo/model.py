@@ -100,16 +100,18 @@ class StepOutput:
         float32 ``(n_labels,)``.
     active
         int64, patches computed, refreshed ones included; all of them in a dense step.
-    refreshed
-        int64, the part of ``active`` that did not change but was due or uncertain.
+    uncertain, refreshed
+        int64, the parts of ``active`` that did not change but had drifted, by the estimate, or
+        were the oldest.
     dense
         Whether all tokens were computed without gate and merge.
     n_rows
-        Tokens computed by each layer.
+        Rows computed by each layer, prefix tokens included.
     """
 
     probabilities: NDArray[np.float32]
     active: NDArray[np.int64]
+    uncertain: NDArray[np.int64]
     refreshed: NDArray[np.int64]
     dense: bool
     n_rows: tuple[int, ...]
@@ -223,15 +225,18 @@ class SttfModel(nn.Module):
     ) -> tuple[StepOutput, HeadState]:
         """Label of the window; where nothing was computed it stays as it was."""
         dense = bool(encoded.dense)
-        active = encoded.selection.index[0].numpy().copy()
-        n_changed = len(active) if dense else int(encoded.selection.n_changed)
         rows = tuple(encoded.n_rows[0].tolist())
-        if len(active) == 0:
-            return StepOutput(state.probabilities.copy(), active, active, False, rows), state.head
-        observed = self.head.observe(encoded.state, score)
-        hidden, head = self.head.advance(observed[:, None], state.head)
-        probabilities = self.head.label(hidden[:, -1]).softmax(-1)[0].numpy()
-        return StepOutput(probabilities.copy(), active, active[n_changed:], dense, rows), head
+        chosen = encoded.selection
+        active = chosen.index[0].numpy().copy()
+        first = int(chosen.n_changed)
+        last = first + int(chosen.n_uncertain)
+        probabilities, head = state.probabilities.copy(), state.head
+        if len(active):
+            observed = self.head.observe(encoded.state, score)
+            hidden, head = self.head.advance(observed[:, None], state.head)
+            probabilities = self.head.label(hidden[:, -1]).softmax(-1)[0].numpy().copy()
+        output = StepOutput(probabilities, active, active[first:last], active[last:], dense, rows)
+        return output, head
 
     def _check(
         self, counts: ArrayLike, frame: ArrayLike | None, changed: ArrayLike, score: ArrayLike

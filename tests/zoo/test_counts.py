@@ -11,8 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from neurovlm.core.ops import total_macs
 from neurovlm.language.tokenizer import END
+from neurovlm.sttf.boxes import BoxConfig
+from neurovlm.sttf.policy import PolicyConfig
+from neurovlm.sttf.thresholds import ThresholdConfig
 from neurovlm.sttf.vit import EncoderConfig
-from neurovlm.zoo.counts import count_caption, count_step
+from neurovlm.zoo.counts import count_boxes, count_caption, count_step
 from neurovlm.zoo.spec import ModelSpec
 
 
@@ -26,10 +29,29 @@ def executed_macs(function, *args, **options):
 
 @pytest.mark.parametrize("with_frames", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("changes", [{}, {"merge": True}, {"key_bias": True}, {"gate_tau": 0.3}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"merge": True},
+        {"key_bias": True},
+        {"gate_tau": 0.3},
+        {"remember": "tokens"},
+        {"remember": "nothing", "merge": True},
+        {"uncertainty": True},
+        {"activation": "swiglu", "layer_scale": True, "final_norm": False, "hidden": 24},
+    ],
+    ids=str,
+)
 def test_step_counts_equal_what_runs(build, windows, changes, share, with_frames):
     spec = build().spec
-    spec = replace(spec, encoder=replace(spec.encoder, **changes))
+    policy = replace(spec.policy, n_uncertain=2, uncertain_above=0.0, cut_interval=2)
+    spec = replace(
+        spec,
+        encoder=replace(spec.encoder, **changes),
+        policy=policy if "uncertainty" in changes else spec.policy,
+        thresholds=ThresholdConfig(hidden=5) if "gate_tau" in changes else None,
+    )
     model = build(spec)
     state = model.init_state()
     for window in windows(4, share=share, with_frames=with_frames):
@@ -42,6 +64,14 @@ def test_step_counts_equal_what_runs(build, windows, changes, share, with_frames
             n_rows=output.n_rows,
         )
         assert total_macs(counted) == macs
+
+
+def test_box_counts_equal_what_runs(build, windows):
+    model = build(replace(build().spec, boxes=BoxConfig(hidden=16)))
+    _, state = model.step(*windows(1)[0], model.init_state())
+    macs, _ = executed_macs(model.find, state)
+    assert total_macs(count_boxes(model.spec)) == macs > 0
+    assert count_boxes(build().spec) == ()
 
 
 def test_caption_counts_equal_what_runs(build, windows):
@@ -74,8 +104,21 @@ def test_encoder_macs_of_a_vit_by_hand():
     assert total_macs(count_step(spec, 31), "encoder") == 31 * per_token
 
 
-def test_nothing_active_counts_nothing():
+def test_nothing_active_counts_nothing_but_the_look_at_drift():
     assert count_step(ModelSpec(), 0) == ()
+    looking = ModelSpec(encoder=EncoderConfig(uncertainty=True), policy=PolicyConfig(n_uncertain=1))
+    assert total_macs(count_step(looking, 0)) == 196 * (128 + 2)
+
+
+def test_what_a_gate_holds_back_is_not_counted_what_it_looks_at_is():
+    spec = ModelSpec(encoder=EncoderConfig(gate_tau=0.1))
+    passed, held = (count_step(spec, 30, n_rows=[r] * 3) for r in (30, 0))
+    per_row = 12 * 128**2 + 2 * 196 * 128
+    assert total_macs(passed) - total_macs(held) == 3 * 30 * per_row
+    looked_at = {c.layer: c.elements for c in held if c.layer.startswith("blocks.0.")}
+    assert looked_at["blocks.0.norm1"] == looked_at["blocks.0.gate"] == 30 * 128
+    assert looked_at["blocks.0.outputs.read"] == 30 * 128
+    assert looked_at["blocks.0.outputs"] == 0
 
 
 def test_counts_are_named_once_and_never_negative():
