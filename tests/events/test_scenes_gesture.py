@@ -28,9 +28,9 @@ def turned_rad(path):
 
 
 @pytest.mark.parametrize("seed", SUBJECTS)
-def test_circles_turn_the_way_their_name_says_as_the_viewer_sees_it(seed):
+def test_circles_turn_the_way_their_name_says_as_the_person_sees_it(seed):
     subject = subject_from_seed(seed)
-    for label, sign in ((3, 1), (4, -1), (5, 1), (6, -1)):
+    for label, sign in ((3, -1), (4, 1), (5, -1), (6, 1)):
         assert sign * turned_rad(hand(label, subject, seed)) > 0.9 * 2 * np.pi
 
 
@@ -49,7 +49,7 @@ def test_a_wave_turns_back_within_a_second_and_a_circle_never_does(seed):
             assert curls == {-1, 1}
         else:
             assert reversals == 0
-            assert curls == {1 if label == 3 else -1}
+            assert curls == {-1 if label == 3 else 1}
 
 
 @pytest.mark.parametrize("seed", SUBJECTS)

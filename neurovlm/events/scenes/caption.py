@@ -2,7 +2,8 @@
 
     a person [in a COLOUR shirt] VERB [the SIDE hand | the SIDE arm DIRECTION | ...] SPEED
 
-Directions are those of the image, as the viewer sees it; sides are those of the person.
+Sides and directions are the person's: who turns the right arm clockwise turns it anticlockwise in
+the image. So the recordings of DVS128 Gesture are labelled.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ time tells gestures apart:
 
     offset(theta) = R(tilt) (a cos theta, b sin theta),    theta = 2 pi f t + phase + warp sin(...)
 
-- arm circles: theta grows (clockwise as the viewer sees it, y points down) or falls;
+- arm circles: clockwise as the person sees it, so theta falls (y points down), or grows;
 - a wave swings to and fro along the same ellipse, over the top, at the same angular speed: what a
   single window or a bag of windows shows is what an arm circle shows;
 - clapping mirrors one hand's offset, along the horizontal; drums alternate along the vertical;
@@ -101,7 +101,7 @@ def _one_arm(
     if label == 1:
         offset = _ellipse(swing - np.pi / 2, major, minor, tilt)
     else:
-        direction = 1.0 if label == 3 else -1.0
+        direction = -1.0 if label == 3 else 1.0  # as the person sees it, who looks at the viewer
         offset = _ellipse(direction * theta, major, minor, tilt)
     return Hands(right=centre + offset, left=idle)
 
