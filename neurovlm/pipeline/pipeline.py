@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,36 +22,14 @@ from neurovlm.pipeline.collect import Collector
 from neurovlm.pipeline.config import RunConfig, make_config
 from neurovlm.pipeline.frames import FrameClock
 from neurovlm.pipeline.result import RecordingInfo, RunResult
+from neurovlm.pipeline.state import PipelineState, load_state, save_state
 from neurovlm.spiking.simulate import window_traces
-from neurovlm.spiking.trace import NetworkState, Trace
+from neurovlm.spiking.trace import Trace
 from neurovlm.zoo.load import load as load_model
-from neurovlm.zoo.model import ModelState, StepOutput, SttfModel
+from neurovlm.zoo.model import StepOutput, SttfModel
 from neurovlm.zoo.spec import ModelSpec, config_from_mapping
 
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, eq=False)
-class PipelineState:
-    """All that a stream carries from window to window."""
-
-    frontend: NetworkState
-    model: ModelState
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Arrays by name, ready for ``np.savez``; `from_arrays` is the inverse."""
-        parts = {"frontend": self.frontend.to_arrays(), "model": self.model.to_arrays()}
-        return {f"{part}/{name}": a for part, arrays in parts.items() for name, a in arrays.items()}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> PipelineState:
-        """Rebuild a state from `to_arrays`, or from the file ``np.savez`` made of it."""
-        parts: dict[str, dict[str, NDArray[Any]]] = {"frontend": {}, "model": {}}
-        for key in arrays:
-            part, _, name = key.partition("/")
-            parts[part][name] = arrays[key]
-        frontend = NetworkState.from_arrays(parts["frontend"])
-        return cls(frontend, ModelState.from_arrays(parts["model"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,17 +103,43 @@ class Pipeline:
         """State before the first window."""
         return PipelineState(self.frontend.start(), self.model.init_state())
 
+    def save_state(self, path: str | Path, state: PipelineState) -> None:
+        """Write a state into one safetensors file, whole or not at all."""
+        save_state(Path(path), state, self.model, self.frontend)
+
+    def load_state(self, path: str | Path) -> PipelineState:
+        """Read a state that this model and front end saved; the next step is the same to the bit.
+
+        Raises
+        ------
+        InputFileError
+            When the file cannot be read, is damaged, or belongs to another model or front end.
+        """
+        return load_state(Path(path), self.model, self.frontend)
+
     def step(
         self, window: Window, state: PipelineState, frame: NDArray[np.uint8] | None = None
     ) -> tuple[StepResult, PipelineState]:
-        """Take one window; ``frame`` is RGB ``(224, 224, 3)``. Needs a backend that resumes."""
+        """Take one window; ``frame`` is RGB ``(224, 224, 3)``. Needs a backend that resumes.
+
+        Raises
+        ------
+        UsageError
+            When the window starts before the last one ended, or an input has the wrong shape;
+            the state is as good as before.
+        """
+        if state.t_us is not None and window.t0_us < state.t_us:
+            raise UsageError(
+                f"step: the window starts at {window.t0_us} us, before the last one ended at "
+                f"{state.t_us} us; give windows in time order, or start() another stream"
+            )
         frontend = self.frontend
         spikes = frontend.encode(window, self.config.fit)
         seen, network = frontend.step(spikes, state.frontend)
         output, model = self.model.step(
             seen.counts[0], frame, seen.mask.changed[0], seen.mask.score[0], state.model
         )
-        return StepResult(seen, output), PipelineState(network, model)
+        return StepResult(seen, output), PipelineState(network, model, window.t1_us)
 
     def run(
         self,

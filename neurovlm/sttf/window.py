@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from neurovlm.core.errors import UsageError
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.sttf.policy import (
     Limits,
@@ -108,7 +109,16 @@ def encode_window(
         Before the window, not changed; None before the first, which is a dense step.
     dense
         Compute all tokens in all streams.
+
+    Raises
+    ------
+    UsageError
+        When something is missing, not finite or of the wrong shape, or the state is another
+        encoder's; before anything is computed.
     """
+    _check_inputs(inputs, changed, score, encoder.config.grid.n_patches)
+    if state is not None:
+        _check_state(encoder, state, len(changed))
     steering = Steering() if steering is None else steering
     before = PolicyState.initial(*changed.shape) if state is None else state.policy
     wide, owed = notice(changed, score, before, policy)
@@ -123,6 +133,48 @@ def encode_window(
     after = served(owed, chosen)
     sparse = Encoded(SttfState(memory, after), chosen, cut, chosen.n_active, n_rows, tau)
     return _with_dense(sparse, _dense(encoder, inputs, owed)) if bool(cut.any()) else sparse
+
+
+def _check_inputs(inputs: Inputs, changed: Tensor, score: Tensor, n_patches: int) -> None:
+    for name, values in (("changed", changed), ("score", score)):
+        if values.ndim != 2 or values.shape[1] != n_patches:
+            raise UsageError(
+                f"step: {name} must be (streams, {n_patches}), one value a patch, "
+                f"got {tuple(values.shape)}"
+            )
+    given = [changed, score, *(part for part in inputs if isinstance(part, Tensor))]
+    n_streams = [len(part) for part in given]
+    if len(set(n_streams)) > 1:
+        raise UsageError(f"step: inputs of {n_streams} streams do not go together; give as many")
+    if inputs[0] is None:
+        raise UsageError("step: what the encoder sees by is missing; give it in every window")
+    if bool((score < 0).any()):
+        raise UsageError(f"step: scores must be at least 0, got {score.min().item():g}")
+    for part in given:
+        if part.is_floating_point() and not bool(part.isfinite().all()):
+            raise UsageError(
+                f"step: an input of shape {tuple(part.shape)} holds NaN or infinity; "
+                "leave the window out or repair it"
+            )
+
+
+def _check_state(encoder: SparseViT, state: SttfState, n_streams: int) -> None:
+    """Refuse the state of other streams or of another encoder."""
+    memory, config = state.memory, encoder.config
+    if memory.n_streams != n_streams:
+        raise UsageError(
+            f"step: the state is of {memory.n_streams} streams, the window of {n_streams}; "
+            "each batch of streams keeps its own"
+        )
+    kept = config.depth if config.remember == "all" else 0
+    gated = config.depth if config.gate_tau is not None else 0
+    found = (tuple(memory.tokens.shape[1:]), len(memory.keys), len(memory.references))
+    wanted = ((config.n_rows, config.dim), kept, gated)
+    if found != wanted or memory.age.shape[1] != config.grid.n_patches:
+        raise UsageError(
+            f"step: the state is of another model: tokens, layers with keys and layers with gates "
+            f"are {found}, this encoder has {wanted}; start the stream anew"
+        )
 
 
 def _dense(encoder: SparseViT, inputs: Inputs, owed: PolicyState) -> Encoded:

@@ -73,7 +73,19 @@ class ModelState:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ModelState:
-        """Rebuild a state from `to_arrays`."""
+        """Rebuild a state from `to_arrays`.
+
+        Raises
+        ------
+        UsageError
+            When an array is missing, naming it.
+        """
+        names = {"head.history", "head.hidden", "score", "probabilities"}
+        if any(name.startswith(("policy.", "memory.")) for name in arrays):
+            names |= {f"policy.{name}" for name in PolicyState._fields}
+        missing = names - set(arrays)
+        if missing:
+            raise UsageError(f"ModelState: arrays lack {', '.join(sorted(missing))}")
         parts: dict[str, dict[str, NDArray[Any]]] = {"memory": {}, "policy": {}, "head": {}}
         for name, array in arrays.items():
             part, _, rest = name.partition(".")
@@ -184,9 +196,11 @@ class SttfModel(nn.Module):
         Raises
         ------
         UsageError
-            When an input has the wrong shape.
+            When an input is missing, not finite, negative or of the wrong shape, or the state is
+            another model's; the state given stays as it was.
         """
         counts_, frame_, changed_, score_ = self._check(counts, frame, changed, score)
+        self._check_state(state)
         encoded = encode_window(
             self.encoder,
             self.spec.policy,
@@ -241,6 +255,10 @@ class SttfModel(nn.Module):
     def _check(
         self, counts: ArrayLike, frame: ArrayLike | None, changed: ArrayLike, score: ArrayLike
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        if counts is None:
+            raise UsageError(
+                "step: counts are missing; the model sees by events, give zeros where none came"
+            )
         encoder = self.spec.encoder
         pixels, n = encoder.grid.pixels, encoder.grid.n_patches
         side = self.frame_pixels
@@ -250,6 +268,17 @@ class SttfModel(nn.Module):
             _as_batch(changed, "changed", (n,)).bool(),
             _as_batch(score, "score", (n,)),
         )
+
+    def _check_state(self, state: ModelState) -> None:
+        head, n_labels = self.spec.head, len(self.spec.labels)
+        wanted = ((1, head.taps[-1], head.observed_dim), (1, head.state_dim), (n_labels,))
+        parts = (state.head.history, state.head.hidden, state.probabilities)
+        found = tuple(tuple(part.shape) for part in parts)
+        if found != wanted:
+            raise UsageError(
+                f"step: the state is of another model: history, hidden and probabilities are "
+                f"{found}, this model has {wanted}; start the stream anew"
+            )
 
     @torch.no_grad()
     def caption(self, state: ModelState) -> tuple[str, float]:
@@ -300,4 +329,8 @@ def _as_batch(values: ArrayLike, name: str, shape: tuple[int, ...]) -> Tensor:
     array = np.array(values)
     if array.shape != shape:
         raise UsageError(f"step: {name} must be {shape}, got {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"step: {name} must be numbers, got {array.dtype}")
+    if array.dtype.kind in "if" and not (array >= 0).all():
+        raise UsageError(f"step: {name} must be at least 0 everywhere, got {array.min():g}")
     return torch.from_numpy(array)[None]
