@@ -1,5 +1,6 @@
 """Procedural gesture scenes with exact ground truth."""
 
+from neurovlm.events.scenes.boxes import BOX_CLASSES
 from neurovlm.events.scenes.caption import (
     FLIP,
     LABELS,
@@ -8,8 +9,16 @@ from neurovlm.events.scenes.caption import (
     slots_of,
     vocabulary,
 )
-from neurovlm.events.scenes.clip import SceneClip, clip_seed, dataset, demo_clip, render_clip
+from neurovlm.events.scenes.clip import (
+    STYLES,
+    SceneClip,
+    clip_seed,
+    dataset,
+    demo_clip,
+    render_clip,
+)
 from neurovlm.events.scenes.film import TRUTH_EVENTS, Clip, changed_patches
+from neurovlm.events.scenes.motion import MOTIONS
 from neurovlm.events.scenes.simple import flicker_patch, moving_square, static_scene
 from neurovlm.events.scenes.subject import (
     TEST_SEEDS,
@@ -19,8 +28,11 @@ from neurovlm.events.scenes.subject import (
 )
 
 __all__ = [
+    "BOX_CLASSES",
     "FLIP",
     "LABELS",
+    "MOTIONS",
+    "STYLES",
     "TEST_SEEDS",
     "TRAIN_SEEDS",
     "TRUTH_EVENTS",

@@ -17,6 +17,7 @@ from neurovlm.events.camera import (
     merge,
     noise_events,
 )
+from neurovlm.events.scenes.pixel import IDEAL, PixelHabits, lagged, with_afterpulses
 from neurovlm.events.stream import EventStream
 
 TRUTH_EVENTS = 3
@@ -70,8 +71,11 @@ def film(
     window_ms: float,
     params: ContrastParams,
     rng: np.random.Generator,
+    habits: PixelHabits = IDEAL,
 ) -> Clip:
     """Film ``look`` for as many whole windows as fit into ``duration_s``.
+
+    What the habits of the pixels add to the events of the scene counts as caused by the scene.
 
     Raises
     ------
@@ -90,9 +94,10 @@ def film(
     parts = [EventStream.empty(state.sensor)]
     for first in range(1, len(times), BLOCK_FRAMES):
         block_us = times[first : first + BLOCK_FRAMES]
-        events, state = contrast_step(look(block_us), block_us, state, params)
+        seen = lagged(look(block_us), block_us, state.log_luminance, state.t_us, habits.lag_us)
+        events, state = contrast_step(seen, block_us, state, params)
         parts.append(events)
-    signal = EventStream.join(parts).between(0, duration_us)
+    signal = with_afterpulses(EventStream.join(parts), habits, rng).between(0, duration_us)
     noise = noise_events(0, duration_us, state, params, rng)
     stream, from_scene = merge(signal, noise)
     start_us = int(stream.t[0]) if len(stream) else 0
