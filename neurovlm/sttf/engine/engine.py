@@ -126,8 +126,8 @@ class Engine:
         bank = (b, config.heads, r, d // config.heads)
         memory = TokenMemory(
             tokens=torch.empty(b, r, d),
-            keys=tuple(torch.empty(bank) for _ in range(config.depth)),
-            values=tuple(torch.empty(bank) for _ in range(config.depth)),
+            keys=tuple(torch.zeros(bank) for _ in range(config.depth)),
+            values=tuple(torch.zeros(bank) for _ in range(config.depth)),
             size=torch.ones(b, config.grid.n_patches),
             age=fresh,
             exposure=fresh,
@@ -193,9 +193,7 @@ class Engine:
         return after, n_rows[:, None].expand(-1, self.config.depth)
 
     @torch.no_grad()
-    def run(
-        self, segments: Sequence[Segment], memory: TokenMemory, *, donate: bool = False
-    ) -> Run:
+    def run(self, segments: Sequence[Segment], memory: TokenMemory, *, donate: bool = False) -> Run:
         """Take windows of any streams in one pass.
 
         Segments of the same stream are its consecutive windows, in this order. A stream without
@@ -248,7 +246,9 @@ class Engine:
         prefix = cast("Tensor", self._vit.embed.prefix)
         return torch.cat([prefix.expand(len(x), -1, -1), x], dim=1)
 
-    def _pass(self, x: Tensor, pieces: list[Piece], memory: TokenMemory, donate: bool, snapshots: bool) -> Run:
+    def _pass(
+        self, x: Tensor, pieces: list[Piece], memory: TokenMemory, donate: bool, snapshots: bool
+    ) -> Run:
         """Run checked pieces whose rows ``x (M, D)`` are embedded."""
         check_finite(x, pieces)
         size, age, exposure = memory.size.clone(), memory.age.clone(), memory.exposure.clone()
@@ -267,9 +267,7 @@ class Engine:
         working = [piece for piece in pieces if len(piece.rows)]
         if working:
             used = [b for b, piece in zip(biases, pieces, strict=True) if len(piece.rows)]
-            x = self._vit.norm(
-                self._layers(x, working, keys, values, used if self._gammas else [])
-            )
+            x = self._vit.norm(self._layers(x, working, keys, values, used if self._gammas else []))
         after = []
         for piece, old_age in zip(pieces, ages, strict=True):
             self._write(x[piece.stacked], piece, old_age, tokens[piece.stream], size[piece.stream])

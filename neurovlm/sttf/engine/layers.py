@@ -75,7 +75,7 @@ class TorchLayers:
         Tensor
             ``(M, D)``, rows after the last layer, before the last norm.
         """
-        m, d = x.shape
+        m = len(x)
         x = functional.pad(x, (0, 0, 0, -m % ROW_MULTIPLE))
         for layer, (qkv, proj, mlp_in, mlp_out) in enumerate(self.products):
             rows = qkv(self._normed(x)).contiguous().view(len(x), 3, self.heads, -1)

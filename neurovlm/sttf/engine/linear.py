@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from neurovlm.core.errors import UsageError
+from neurovlm.sttf.engine import panels
 from neurovlm.sttf.engine.fold import Affine
 from neurovlm.sttf.engine.quantise import quantise_channels, quantise_rows
 
@@ -24,39 +25,36 @@ Product = Callable[[Tensor], Tensor]
 ROW_MULTIPLE = 16
 """Row counts are padded to it: fewer shapes to compile kernels for, and full vector registers."""
 
-MOST_COLUMNS = 128
-"""Above so many rows the usual order of a product is at least as fast."""
-
-COLUMN_GAP = 8
-"""Floats between columns: a stride of a multiple of 64 bytes maps rows to few cache sets."""
+MOST_STREAMED = 96
+"""Above so many rows computing takes longer than fetching the weights."""
 
 
 class Fp32Product:
-    """Y^T = W X^T: features as rows, so that W is read in order and never packed.
+    """Few rows by `neurovlm.sttf.engine.panels`, where the processor has AVX-512; many by torch.
 
-    Rows are handed on in that order too, as a transposed view: the next product takes it as is.
+    Keeps the weights twice, in the order that each of them reads.
     """
 
     def __init__(self, affine: Affine) -> None:
-        self.weight = affine.weight.contiguous()
-        self.bias = affine.bias
+        self.weight, self.bias = affine.weight.contiguous(), affine.bias
+        wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        self.panels = panels.pack(self.weight) if wide else None
+        self.padded_bias = functional.pad(self.bias, (0, -len(self.bias) % panels.PANEL))
 
     def __call__(self, rows: Tensor) -> Tensor:
         """``(M, in)`` -> ``(M, out)``."""
-        m = len(rows)
-        if m > MOST_COLUMNS:
+        if self.panels is None or len(rows) > MOST_STREAMED:
             return functional.linear(rows, self.weight, self.bias)
-        if rows.stride(0) != 1:
-            rows = _columns(rows.shape[1], m).copy_(rows.t()).t()
-        out = _columns(len(self.weight), m)
-        return torch.mm(self.weight, rows.t(), out=out).add_(self.bias[:, None]).t()
+        return panels.multiply(rows, self.panels, self.padded_bias)[:, : len(self.bias)]
 
 
 class Bf16Product:
     """Weights and rows in bfloat16, sums in float32, as oneDNN computes them."""
 
     def __init__(self, affine: Affine) -> None:
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(affine.weight.bfloat16(), ROW_MULTIPLE)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(
+            affine.weight.bfloat16(), ROW_MULTIPLE
+        )
         self.bias = affine.bias.bfloat16()
 
     def __call__(self, rows: Tensor) -> Tensor:
@@ -120,9 +118,3 @@ def check_supported(precision: str) -> None:
         raise UsageError(f"engine: {precision} needs a torch with oneDNN; use precision='fp32'")
     if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         raise UsageError("engine: this processor has no bfloat16; use precision='int8' or 'fp32'")
-
-
-def _columns(n: int, m: int) -> Tensor:
-    """Uninitialised ``(n, m)`` whose rows are a multiple of 16 floats and `COLUMN_GAP` apart."""
-    stride = -(-m // ROW_MULTIPLE) * ROW_MULTIPLE + COLUMN_GAP
-    return torch.empty(n, stride)[:, :m]

@@ -113,7 +113,9 @@ class _Graph:
     def product(self, x: str, affine: Affine) -> str:
         bias = self.constant(affine.bias.numpy())
         if self.precision == "fp32":
-            return self.add("Add", self.add("MatMul", x, self.constant(affine.weight.t().numpy())), bias)
+            return self.add(
+                "Add", self.add("MatMul", x, self.constant(affine.weight.t().numpy())), bias
+            )
         codes, scale = quantise_channels(affine.weight)
         packed, scales = self.constant(codes.t().numpy()), self.constant(scale.numpy())
         return self.add("DynamicQuantizeMatMul", x, packed, scales, "", bias, domain=MICROSOFT)
@@ -140,8 +142,7 @@ class _Graph:
         flat = self.constant(np.array([0, dim]))
         rows = self.add("Split", qkv, outputs=3, axis=-1, num_outputs=3)
         query, key, value = (
-            self.add("Transpose", self.add("Reshape", each, shape), perm=[1, 0, 2])
-            for each in rows
+            self.add("Transpose", self.add("Reshape", each, shape), perm=[1, 0, 2]) for each in rows
         )
         old = self.add("FusedMatMul", query, f"K{layer}", domain=MICROSOFT, transB=1)
         new = self.add("FusedMatMul", query, key, domain=MICROSOFT, transB=1)

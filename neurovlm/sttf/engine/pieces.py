@@ -148,6 +148,5 @@ def key_biases(
         return []
     log_size = torch.where(age == 0, torch.ones_like(size), size).log()
     return [
-        functional.pad(log_size - gamma.clamp(min=0) * age, (n_prefix, 0))[None]
-        for gamma in gammas
+        functional.pad(log_size - gamma.clamp(min=0) * age, (n_prefix, 0))[None] for gamma in gammas
     ]

@@ -53,9 +53,7 @@ def quantise_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     return codes, scale
 
 
-@numba.njit(
-    "void(float32[:, ::1], uint8[:, ::1], float32[::1])", cache=True, nogil=True, fastmath=True
-)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _quantise(
     rows: NDArray[np.float32], codes: NDArray[np.uint8], scale: NDArray[np.float32]
 ) -> None:
