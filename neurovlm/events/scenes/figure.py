@@ -17,6 +17,8 @@ from neurovlm.events.scenes.natural import UPPER_SHARE, Act, ArmTrack, Track
 from neurovlm.events.scenes.subject import SHIRT_RGB, Rgb, Subject
 
 PERSPECTIVE = 0.16
+MIN_DIFFERENCE = 0.4
+"""Least difference between the log luminance of skin and shirt: hands are seen before the chest."""
 FINGERS = (-0.75, -0.22, 0.0, 0.22, 0.42)
 """Angles of thumb and fingers of an open hand, as shares of the spread that is drawn."""
 
@@ -56,13 +58,16 @@ def draw_looks(subject: Subject, rng: np.random.Generator) -> _Looks:
         return float(rng.uniform(low, high) * (1.0 if rng.random() < light else -1.0))
 
     skin, shirt = contrast(0.5, 1.4, 0.25), contrast(0.2, 1.5, 0.3)
-    bare = rng.random() < 0.6
+    while abs(skin - shirt) < MIN_DIFFERENCE:
+        shirt = contrast(0.2, 1.5, 0.3)
+    bare = rng.random() < 0.75
+    sleeve = skin if bare else shirt + float(rng.choice((-1.0, 1.0)) * rng.uniform(0.2, 0.4))
     return _Looks(
         skin=skin,
         shirt=shirt,
         trousers=contrast(0.4, 1.4, 0.2),
         hair=contrast(0.6, 1.6, 0.1),
-        sleeve=skin if bare else shirt,
+        sleeve=sleeve,
         skin_rgb=subject.skin_rgb,
         shirt_rgb=SHIRT_RGB[subject.colour],
     )
@@ -176,6 +181,11 @@ def _arm(
     canvas.add(limb(shoulder, elbow, 1.35 * thick, 1.1 * thick), looks.shirt, shirt)
     fore_rgb = skin if bare else shirt
     canvas.add(limb(elbow, wrist, 1.1 * thick, 0.75 * thick), looks.sleeve, fore_rgb)
+    for _ in range(2):  # light and shade along the forearm
+        ends = np.sort(rng.uniform(0.05, 0.95, 2))
+        a, b = (elbow + share * (wrist - elbow) for share in ends)
+        tone = looks.sleeve + float(rng.uniform(-0.5, 0.5))
+        canvas.add(limb(a, b, 0.45 * thick, 0.4 * thick), tone, fore_rgb)
     if rng.random() < 0.4:  # a watch or a cuff
         cuff = wrist + 0.1 * (elbow - wrist)
         canvas.add(limb(cuff, cuff, 0.85 * thick, 0.85 * thick), looks.skin - 0.5, (0.1, 0.1, 0.1))

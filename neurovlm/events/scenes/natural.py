@@ -123,12 +123,12 @@ def _idle(sway: NDArray[np.float64], draw: Draw) -> ArmTrack:
 
 
 def _clap(theta: NDArray[np.float64], draw: Draw) -> tuple[ArmTrack, ArmTrack]:
-    height, forward, tilt = draw(0.25, 0.65), draw(0.35, 0.65), draw(-0.9, 0.9)
+    height, forward, tilt = draw(0.15, 0.55), draw(0.35, 0.65), draw(-0.9, 0.9)
     middle, gap = draw(-0.15, 0.15), draw(0.03, 0.10)
     apart = 0.5 - 0.5 * np.cos(theta)
     sides = []
     for sign, busy in ((-1.0, draw(0.6, 1.0)), (1.0, draw(0.1, 1.0))):
-        out = sign * (gap + draw(0.15, 0.34) * busy * apart)
+        out = sign * (gap + draw(0.18, 0.40) * busy * apart)
         wrist = _xyz(middle + out, height + tilt * out, forward)
         fingers = _xyz(-sign * draw(0.1, 0.5), draw(-0.9, 0.1), draw(0.3, 0.8))
         sides.append(ArmTrack(wrist, _xyz(sign * draw(0.5, 1.0), 1.0, -0.3), fingers))
@@ -163,7 +163,7 @@ def _circle(subject: Subject, theta: NDArray[np.float64], draw: Draw) -> ArmTrac
 
 
 def _roll(theta: NDArray[np.float64], turn: float, draw: Draw) -> tuple[ArmTrack, ArmTrack]:
-    height, forward, radius = draw(0.30, 0.65), draw(0.35, 0.6), draw(0.10, 0.24)
+    height, forward, radius = draw(0.30, 0.65), draw(0.35, 0.6), draw(0.14, 0.26)
     inward, deep = draw(-0.05, 0.2), draw(0.6, 1.2)
     sides = []
     for sign, phase in ((-1.0, 0.0), (1.0, np.pi)):
