@@ -9,6 +9,7 @@ from neurovlm.events.scenes.caption import (
     slots_of,
     vocabulary,
 )
+from neurovlm.events.scenes.chain import ChainClip, render_chain
 from neurovlm.events.scenes.clip import (
     STYLES,
     SceneClip,
@@ -36,6 +37,7 @@ __all__ = [
     "TEST_SEEDS",
     "TRAIN_SEEDS",
     "TRUTH_EVENTS",
+    "ChainClip",
     "Clip",
     "SceneClip",
     "Subject",
@@ -47,6 +49,7 @@ __all__ = [
     "flicker_patch",
     "label_slots",
     "moving_square",
+    "render_chain",
     "render_clip",
     "slots_of",
     "static_scene",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,7 +158,8 @@ def _pose_at(performance: Performance, t_s: NDArray[np.float64]) -> Puppet:
     rng = np.random.default_rng([p.seed, 2])
     if is_natural:
         acted = act(label, subject, natural_rate_hz(label, p.rate_hz), t_s, rng)
-        puppet = build_figure(subject, acted, t_s, rng)
+        looks_rng = np.random.default_rng([p.seed, 7])
+        puppet = build_figure(subject, acted, t_s, looks_rng, mirrored=mirrored)
     else:
         puppet = build_puppet(subject, hand_paths(label, subject, p.rate_hz, t_s, rng), t_s, rng)
     return puppet.mirrored() if mirrored else puppet
@@ -174,23 +176,36 @@ def render_log_luminance(
     performance: Performance, t_us: NDArray[np.int64], wall: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Paint what the event sensor sees in front of ``wall``: ``(n, height, width)``."""
+    x, y, _ = _view(wall)
+    return render_puppet(pose(performance, t_us), wall, _wall_at(performance, t_us, wall, x, y))
+
+
+def render_puppet(
+    puppet: Puppet, wall: NDArray[np.float32], behind: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Paint a puppet before ``wall`` ``(height, width)``, or what it looks like in each frame."""
+    _, _, visible = _view(wall)
+    background = (wall if behind is None else behind)[..., None]
+    return paint(background, puppet.capsules, puppet.contrast[:, None], visible)[..., 0]
+
+
+def _view(
+    wall: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[float, float]]:
+    """Positions of the pixels and width and height of a wall, in view units."""
     height, width = wall.shape
     unit = VIEW_UNITS / min(width, height)
-    puppet = pose(performance, t_us)
     visible = (width * unit, height * unit)
-    x, y = pixel_centres(width, visible[0]), pixel_centres(height, visible[1])
-    behind = _wall_at(performance, t_us, wall, x, y)
-    images = paint(behind[..., None], puppet.capsules, puppet.contrast[:, None], visible)
-    return images[..., 0]
+    return pixel_centres(width, visible[0]), pixel_centres(height, visible[1]), visible
 
 
 def _wall_at(
     performance: Performance,
     t_us: NDArray[np.int64],
-    wall: NDArray[np.float32],
+    wall: NDArray[Any],
     x: NDArray[np.float64],
     y: NDArray[np.float64],
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     """Wall as it is, or moved or lit at each time."""
     if performance.motion == "global":
         shift = view_shift("global", performance.seed, t_us)
@@ -254,8 +269,7 @@ def render_clip(
     style
         ``"hard"``: neither event counts nor the summed image tell the label, only order in time;
         ``"natural"``: geometry, gestures and pixels like those of the DVS128 Gesture recordings,
-        see `natural` and `pixel`. Clockwise is as the viewer sees it when hard, as the person sees
-        it when natural.
+        see `natural` and `pixel`.
     motion
         How much of the view moves, see `motion.MOTIONS`.
 
@@ -286,7 +300,7 @@ def _render(
     with_frames: bool,
 ) -> SceneClip:
     rng = np.random.default_rng([performance.seed, 3])
-    params, habits = _camera(performance.style, noise_hz, rng)
+    params, habits = draw_style_camera(performance.style, noise_hz, rng)
     wall = sensor_wall(performance.subject, sensor)
     clip = film(
         lambda t_us: render_log_luminance(performance, t_us, wall),
@@ -310,9 +324,10 @@ def _render(
     )
 
 
-def _camera(
+def draw_style_camera(
     style: str, noise_hz: float | None, rng: np.random.Generator
 ) -> tuple[ContrastParams, PixelHabits]:
+    """Camera of a style; ``noise_hz`` replaces the noise that is drawn."""
     if style == "natural":
         params, habits = draw_camera(rng)
         return (params if noise_hz is None else replace(params, noise_hz=noise_hz)), habits

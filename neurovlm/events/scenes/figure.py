@@ -74,7 +74,12 @@ def draw_looks(subject: Subject, rng: np.random.Generator) -> _Looks:
 
 
 def build_figure(
-    subject: Subject, acted: Act, t_s: NDArray[np.float64], rng: np.random.Generator
+    subject: Subject,
+    acted: Act,
+    t_s: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    mirrored: bool = False,
 ) -> Puppet:
     """Pose a natural figure; the right arm is drawn in front.
 
@@ -85,17 +90,21 @@ def build_figure(
     t_s
         ``(n,)`` their times, for sway.
     rng
-        Draws place, size, looks and sway of this performance.
+        Draws place, size, looks and sway of this performance; equal draws give the same person.
+    mirrored
+        Whether the caller is going to mirror the puppet; all but the arms then ends up where it
+        would be without the mirror.
     """
     looks = draw_looks(subject, rng)
     unit = rng.uniform(40.0, 58.0)
     stand = np.array((rng.uniform(-18.0, 18.0), rng.uniform(-12.0, 12.0)))
     swing = 2 * np.pi * subject.sway_hz * t_s + rng.uniform(0, 2 * np.pi)
     sway = rng.uniform(0.1, 0.9) * np.stack([np.sin(swing), 0.3 * np.cos(2 * swing)], axis=-1)
-    middle = stand + sway + unit * acted.bob
+    side = np.array((-1.0 if mirrored else 1.0, 1.0))
+    middle = side * (stand + sway) + unit * acted.bob
     canvas = _Canvas()
-    _clutter(canvas, len(t_s), rng)
-    head = _trunk(canvas, subject, looks, middle, unit, rng)
+    _clutter(canvas, len(t_s), side, rng)
+    head = _trunk(canvas, subject, looks, (middle, unit), side, rng)
     hands = []
     for arm, sign in ((acted.left, 1.0), (acted.right, -1.0)):
         hands.append(_arm(canvas, subject, looks, (arm, sign), (middle, unit), rng))
@@ -104,11 +113,11 @@ def build_figure(
     return Puppet(capsules, np.array(canvas.contrast), np.array(canvas.rgb), parts)
 
 
-def _clutter(canvas: _Canvas, n: int, rng: np.random.Generator) -> None:
+def _clutter(canvas: _Canvas, n: int, side: NDArray[np.float64], rng: np.random.Generator) -> None:
     """Up to four things that stand on the wall and are seen only where something passes."""
     for _ in range(int(rng.integers(5))):
-        start = np.tile(rng.uniform(-64, 64, 2), (n, 1))
-        end = start + rng.uniform(-40, 40, 2)
+        start = np.tile(side * rng.uniform(-64, 64, 2), (n, 1))
+        end = start + side * rng.uniform(-40, 40, 2)
         grey = float(rng.uniform(0.2, 0.8))
         shape = capsule(start, end, *rng.uniform(1.0, 8.0, 2))
         canvas.add(shape, float(rng.uniform(-0.5, 0.5)), (grey, grey, grey))
@@ -118,11 +127,12 @@ def _trunk(
     canvas: _Canvas,
     subject: Subject,
     looks: _Looks,
-    middle: NDArray[np.float64],
-    u: float,
+    place: tuple[NDArray[np.float64], float],
+    side: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> tuple[int, ...]:
     """Trousers, shirt with folds, neck and a head with hair and eyes; returns the head's shapes."""
+    middle, u = place
     wide = subject.shoulder * u
 
     def at(x: float, y: float) -> NDArray[np.float64]:
@@ -136,7 +146,7 @@ def _trunk(
     x = subject.shoulder * 0.8
     canvas.add(capsule(at(-x, 0.03), at(x, 0.03), 0.13 * u, 0.13 * u), looks.shirt, looks.shirt_rgb)
     for _ in range(int(rng.integers(4))):
-        fold = rng.uniform((-0.3, 0.15), (0.3, 0.9), (2, 2))
+        fold = side * rng.uniform((-0.3, 0.15), (0.3, 0.9), (2, 2))
         tone = looks.shirt + float(rng.uniform(-0.3, 0.3))
         canvas.add(capsule(at(*fold[0]), at(*fold[1]), 0.02 * u, 0.02 * u), tone, looks.shirt_rgb)
     r = rng.uniform(0.85, 1.05) * subject.head * u * 0.8
@@ -186,9 +196,9 @@ def _arm(
         a, b = (elbow + share * (wrist - elbow) for share in ends)
         tone = looks.sleeve + float(rng.uniform(-0.5, 0.5))
         canvas.add(limb(a, b, 0.45 * thick, 0.4 * thick), tone, fore_rgb)
-    if rng.random() < 0.4:  # a watch or a cuff
-        cuff = wrist + 0.1 * (elbow - wrist)
-        canvas.add(limb(cuff, cuff, 0.85 * thick, 0.85 * thick), looks.skin - 0.5, (0.1, 0.1, 0.1))
+    cuff = wrist + 0.1 * (elbow - wrist)
+    tone = looks.skin + float(rng.uniform(-0.5, 0.2))
+    canvas.add(limb(cuff, cuff, 0.85 * thick, 0.85 * thick), tone, (0.1, 0.1, 0.1))
     palm = wrist + 0.9 * hand * fingers
     shapes = [canvas.add(limb(wrist, palm, 0.5 * hand, 0.62 * hand), looks.skin, skin)]
     spread, length = rng.uniform(0.1, 1.3), rng.uniform(0.5, 1.2) * hand

@@ -85,4 +85,5 @@ def lamp(
     distance = np.hypot((x - centre[0])[None, :], (y - centre[1])[:, None])
     disc = np.clip(radius - distance + 0.5, 0.0, 1.0).astype(np.float32)
     wave = LAMP_CONTRAST * np.sin(2 * np.pi * rate_hz * t_us * 1e-6)
-    return wave.astype(np.float32)[:, None, None] * disc
+    light: NDArray[np.float32] = wave.astype(np.float32)[:, None, None] * disc
+    return light
