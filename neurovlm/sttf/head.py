@@ -7,8 +7,9 @@ for seconds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from torch.nn import functional
 from neurovlm.core.errors import UsageError
 from neurovlm.sttf.window import SttfState
 
+Kind = Literal["place", "conv"]
+
 
 @dataclass(frozen=True)
 class HeadConfig:
@@ -24,6 +27,10 @@ class HeadConfig:
 
     Attributes
     ----------
+    kind
+        How the tokens of a window are read. ``"place"``: with weights of their own at every
+        place, for what is told by where it happens. ``"conv"``: by convolutions over the token
+        grid, for shapes that may lie anywhere; needs far fewer examples.
     channels
         What a token is reduced to.
     observed_dim
@@ -38,8 +45,12 @@ class HeadConfig:
     observed_dim: int = 64
     taps: tuple[int, ...] = (2, 4, 8)
     state_dim: int = 128
+    kind: Kind = "place"
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            known = ", ".join(get_args(Kind))
+            raise UsageError(f"head: kind must be one of {known}, got {self.kind!r}")
         if min(self.channels, self.observed_dim, self.state_dim) < 1:
             raise UsageError(
                 "head: channels, observed_dim and state_dim must be at least 1, "
@@ -72,24 +83,32 @@ class Readout(nn.Module):
         e_i = [1, q_i = 0, log(1 + score_i), -log(1 + q_i)]   q windows since i was declared changed
         r   = W vec_i( (P M_i) * (G e_i) )
 
-    Gestures are told apart by where things move when, so every place has weights of its own.
+    Gestures are told apart by where things move when, so W has weights of its own for every place.
+    In a ``"conv"`` head two convolutions of 3 x 3 with stride 2 (gelu after each), which are the
+    same at all places, come before a linear map of what they leave of the grid.
     All N tokens are read in every window: a head that saw active tokens only would lose the scene.
     The evidence is the detector's, not the memory's: it is the same whether a token was computed,
     refreshed or remembered, so dense and sparse steps differ in their tokens only.
     """
 
-    def __init__(self, dim: int, n_tokens: int, channels: int, observed_dim: int) -> None:
+    def __init__(
+        self, dim: int, n_tokens: int, channels: int, observed_dim: int, kind: Kind = "place"
+    ) -> None:
         super().__init__()
         self.reduce = nn.Linear(dim, channels, bias=False)
         self.gate = nn.Linear(4, channels, bias=False)
         with torch.no_grad():  # every second channel starts with an eye for what just changed
             eye = (torch.arange(channels) % 2).float()
             self.gate.weight.copy_(torch.stack([1 - eye, 0.5 * eye, 0.5 * eye, 0 * eye], -1))
-        self.place = nn.Linear(n_tokens * channels, observed_dim)
+        self.place: nn.Module
+        if kind == "place":
+            self.place = nn.Linear(n_tokens * channels, observed_dim)
+        else:
+            self.place = _Convolutions(n_tokens, channels, observed_dim)
 
     def forward(self, tokens: Tensor, quiet: Tensor, score: Tensor) -> Tensor:
         """Read ``tokens (B, N, D)`` into ``(B, observed_dim)``; quiet and score are ``(B, N)``."""
-        return self.place(self.sketch(tokens, quiet, score))
+        return cast("Tensor", self.place(self.sketch(tokens, quiet, score)))
 
     def sketch(self, tokens: Tensor, quiet: Tensor, score: Tensor) -> Tensor:
         """Gated channels of every token, laid out by place: ``(B, N * channels)``."""
@@ -99,6 +118,31 @@ class Readout(nn.Module):
         return (self.reduce(tokens) * gate).flatten(1)
 
 
+class _Convolutions(nn.Module):
+    """``(..., N * channels)``, a sketch -> ``(..., observed_dim)``, convolved over the grid."""
+
+    def __init__(self, n_tokens: int, channels: int, observed_dim: int) -> None:
+        super().__init__()
+        self.side = math.isqrt(n_tokens)
+        wide = 2 * channels
+        left = conv_side(conv_side(self.side))
+        self.first = nn.Conv2d(channels, wide, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(wide, wide, 3, stride=2, padding=1)
+        self.out = nn.Linear(wide * left**2, observed_dim)
+
+    def forward(self, sketch: Tensor) -> Tensor:
+        lead = sketch.shape[:-1]
+        picture = sketch.reshape(-1, self.side, self.side, self.first.in_channels)
+        mixed = functional.gelu(self.first(picture.permute(0, 3, 1, 2)))
+        mixed = functional.gelu(self.second(mixed)).flatten(1)
+        return cast("Tensor", self.out(mixed).unflatten(0, lead))
+
+
+def conv_side(side: int) -> int:
+    """Side of a grid after a convolution of 3 x 3 with stride 2 and a border of one."""
+    return (side + 1) // 2
+
+
 class LabelHead(nn.Module):
     """Readout -> this and earlier windows side by side -> GRU -> label logits."""
 
@@ -106,7 +150,7 @@ class LabelHead(nn.Module):
         super().__init__()
         self.config = config
         observed, state = config.observed_dim, config.state_dim
-        self.readout = Readout(dim, n_tokens, config.channels, observed)
+        self.readout = Readout(dim, n_tokens, config.channels, observed, config.kind)
         self.norm = nn.LayerNorm(observed)
         self.motion = nn.Linear((1 + len(config.taps)) * observed, state)
         self.recurrent = nn.GRU(state, state, batch_first=True)

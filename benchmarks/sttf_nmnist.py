@@ -1,0 +1,79 @@
+"""STTF on N-MNIST: digits seen by a real event camera in saccades, 5-fold cross-validation.
+
+``python -m benchmarks.sttf_nmnist --folds 5 --seed 0`` with NEUROVLM_DATA set to a folder that
+holds ``events_nmnist/nmnist_small_train1000.zip`` and its label list. Per fold a model is trained
+from scratch on 800 samples and tested once on 200, sparse and as the dense twin, same weights.
+
+The sensor has 34 x 34 pixels. On the usual grid of 126 pixels its events would lie three to four
+pixels apart, where the support filter's neighbours never fire; so the grid has 14 x 14 patches of
+2 x 2 pixels. The
+detector keeps its usual constants; in 50 ms it declares about 45 patches changed.
+
+Window, cap and length of training were chosen by 200 validation samples after training on 600, in
+one random split of 800 samples. Most of these samples are tested in some fold, so the choice is not
+blind to them; no figure of a fold was looked at while choosing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from benchmarks.sttf_sets import Recipe, Task, cross_validate, summary, tell
+from neurovlm.events.datasets import folds as divide
+from neurovlm.events.datasets import nmnist
+from neurovlm.frontend.detector import DetectorConfig
+from neurovlm.language.decoder import DecoderConfig
+from neurovlm.sttf.config import EncoderConfig
+from neurovlm.sttf.head import HeadConfig
+from neurovlm.sttf.policy import PolicyConfig
+from neurovlm.training.augment import Affine, DropEvents, Shift, TimeSkew, compose
+from neurovlm.zoo.spec import ModelSpec
+
+TASK = Task(
+    spec=ModelSpec(
+        name="sttf-nmnist",
+        window_ms=50,
+        encoder=EncoderConfig(dim=48, depth=2, heads=2, patch=2),
+        policy=PolicyConfig(max_active=48, n_refresh=6, cut_interval=None),
+        head=HeadConfig(kind="conv", channels=32, observed_dim=128, taps=(1, 2, 4)),
+        decoder=DecoderConfig(dim=16, depth=1, heads=1),  # says nothing here
+        labels=tuple("0123456789"),
+    ),
+    detector=DetectorConfig(),
+    n_windows=6,
+    recipe=Recipe(steps=500),
+    vary=compose(
+        Affine(max_degrees=12, max_scale=1.12, max_shear=0.15),
+        Shift(2),
+        TimeSkew(1.07),
+        DropEvents(0.2),
+    ),
+)
+
+
+def main(
+    data: Annotated[
+        Path, typer.Option(envvar="NEUROVLM_DATA", help="folder of the shared recordings")
+    ],
+    folds: Annotated[int, typer.Option(min=2)] = 5,
+    only: Annotated[int | None, typer.Option(min=1, help="run this many folds only")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="batches per fold")] = TASK.recipe.steps,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path | None, typer.Option(help="folder for models and cards")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Cross-validate and print a table."""
+    torch.set_num_threads(1)
+    task = replace(TASK, recipe=replace(TASK.recipe, steps=steps))
+    digits = nmnist(data / "events_nmnist" / "nmnist_small_train1000.zip")
+    pairs = divide(digits, folds, seed)[:only]
+    tell("N-MNIST", summary(cross_validate(task, pairs, seed, out)), as_json)
+
+
+if __name__ == "__main__":
+    typer.run(main)
