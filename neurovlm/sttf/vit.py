@@ -125,7 +125,7 @@ class SparseViT(nn.Module):
             if gated:
                 banks.references.append(normed)
                 banks.outputs.append(out.x)
-                signals.append(self._signals(torch.ones_like(x[..., 0]), out, None))
+                signals.append(_signals(torch.ones_like(x[..., 0]), None, out, None))
             x = out.x
         n_streams, n_patches = len(x), self.config.grid.n_patches
         fresh = torch.zeros(n_streams, n_patches, dtype=torch.int64, device=x.device)
@@ -277,6 +277,8 @@ class SparseViT(nn.Module):
         else:
             order = (~passes).int().argsort(dim=-1, stable=True)[:, : int(passes.sum(-1).max())]
             kept = Rows(rows.index.gather(-1, order), passes.gather(-1, order))
+            if not order.shape[1]:
+                return fallback, passes.sum(-1), _signals(distance, rows.valid, None, None)
             inner, written_normed = take_rows(x, order), take_rows(normed, order)
             out = self._compute(block, layer, inner, written_normed, kept, banks, bias)
             new_x = put_rows(fallback, order, out.x, kept.valid)
@@ -285,8 +287,8 @@ class SparseViT(nn.Module):
             banks.references[layer], kept.index, written_normed, kept.valid
         )
         banks.outputs[layer] = put_rows(banks.outputs[layer], kept.index, written, kept.valid)
-        signal = self._signals(distance, out, rows.valid)
-        return new_x, computed, signal
+        own = rows.valid if passing.temperature is not None else kept.valid
+        return new_x, computed, _signals(distance, rows.valid, out, own)
 
     def _tau(self, tau: Tensor | None, layer: int, x: Tensor) -> Tensor:
         if tau is None:
@@ -334,17 +336,30 @@ class SparseViT(nn.Module):
             return memory
         return dataclasses.replace(memory, tokens=torch.zeros_like(memory.tokens))
 
-    def _signals(self, distance: Tensor, out: BlockOutput, valid: Tensor | None) -> Tensor:
-        """Mean gate distance and mean attention entropy over log R, ``(B, 2)``."""
-        weight = torch.ones_like(distance) if valid is None else valid.to(distance.dtype)
-        mean_distance = (distance * weight).sum(-1) / weight.sum(-1).clamp(min=1)
-        entropy = torch.special.entr(out.weights).sum(-1).mean(dim=(1, 2))
-        return torch.stack([mean_distance, entropy / math.log(out.weights.shape[-1])], -1).detach()
-
     def _stacked(self, signals: list[Tensor], n_streams: int, x: Tensor) -> Tensor:
         if not signals:
             return torch.zeros(n_streams, self.config.depth, 2, device=x.device)
         return torch.stack(signals, dim=1)
+
+
+def _signals(
+    distance: Tensor, seen: Tensor | None, out: BlockOutput | None, computed: Tensor | None
+) -> Tensor:
+    """Mean gate distance and mean attention entropy over log R, ``(B, 2)``.
+
+    Over the rows that were seen and those that were computed; 0 where there are none.
+    """
+    mean_distance = _mean(distance, seen)
+    entropy = torch.zeros_like(mean_distance)
+    if out is not None:
+        per_row = torch.special.entr(out.weights).sum(-1).mean(1)
+        entropy = _mean(per_row, computed) / math.log(out.weights.shape[-1])
+    return torch.stack([mean_distance, entropy], -1).detach()
+
+
+def _mean(values: Tensor, valid: Tensor | None) -> Tensor:
+    weight = torch.ones_like(values) if valid is None else valid.to(values.dtype)
+    return (values * weight).sum(-1) / weight.sum(-1).clamp(min=1)
 
 
 def _older(memory: TokenMemory, active: Rows) -> TokenMemory:

@@ -6,18 +6,28 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from neurovlm.sttf.embed import PatchEmbed
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.sttf.vit import EncoderConfig, Rows, SparseViT
 
 SMALL = EncoderConfig(dim=16, depth=2, heads=2, grid_side=5, patch=3)
 
 
+class PrefixEmbed(PatchEmbed):
+    """Patches, and class tokens before them."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__(config.dim, config.channels, config.grid)
+        self.prefix = nn.Parameter(torch.randn(config.n_prefix, config.dim))
+
+
 def make_encoder(config: EncoderConfig = SMALL, seed: int = 0) -> SparseViT:
     """Encoder with random weights everywhere, attention sharp enough to matter."""
     torch.manual_seed(seed)
-    built = SparseViT(config).eval().requires_grad_(False)
+    embed = PrefixEmbed(config) if config.n_prefix else None
+    built = SparseViT(config, embed).eval().requires_grad_(False)
     for parameter in built.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
     for block in built.blocks:
