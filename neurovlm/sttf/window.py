@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from neurovlm.core.errors import UsageError
+from neurovlm.sttf.engine import Engine
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.sttf.policy import (
     Limits,
@@ -85,7 +86,7 @@ class Steering:
 
 
 def encode_window(
-    encoder: SparseViT,
+    encoder: SparseViT | Engine,
     policy: PolicyConfig,
     inputs: Inputs,
     changed: Tensor,
@@ -158,7 +159,7 @@ def _check_inputs(inputs: Inputs, changed: Tensor, score: Tensor, n_patches: int
             )
 
 
-def _check_state(encoder: SparseViT, state: SttfState, n_streams: int) -> None:
+def _check_state(encoder: SparseViT | Engine, state: SttfState, n_streams: int) -> None:
     """Refuse the state of other streams or of another encoder."""
     memory, config = state.memory, encoder.config
     if memory.n_streams != n_streams:
@@ -177,7 +178,7 @@ def _check_state(encoder: SparseViT, state: SttfState, n_streams: int) -> None:
         )
 
 
-def _dense(encoder: SparseViT, inputs: Inputs, owed: PolicyState) -> Encoded:
+def _dense(encoder: SparseViT | Engine, inputs: Inputs, owed: PolicyState) -> Encoded:
     memory = encoder.dense(inputs)
     n_streams, n = memory.age.shape
     device = memory.age.device

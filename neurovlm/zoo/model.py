@@ -17,6 +17,7 @@ from neurovlm.language.decoder import MicroGPT
 from neurovlm.language.tokenizer import END, WordTokenizer
 from neurovlm.sttf.boxes import BoxHead, Detections, decode
 from neurovlm.sttf.embed import PatchEmbed
+from neurovlm.sttf.engine import Engine
 from neurovlm.sttf.head import HeadState, LabelHead
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.sttf.policy import PolicyState
@@ -177,6 +178,7 @@ class SttfModel(nn.Module):
         state: ModelState,
         *,
         dense: bool = False,
+        engine: Engine | None = None,
     ) -> tuple[StepOutput, ModelState]:
         """Take one window of one stream.
 
@@ -192,6 +194,8 @@ class SttfModel(nn.Module):
             State before the window; not changed.
         dense
             Compute all tokens whatever changed. In every window this makes the dense twin.
+        engine
+            Runs the encoder's layers; built from this model's encoder.
 
         Raises
         ------
@@ -202,7 +206,7 @@ class SttfModel(nn.Module):
         counts_, frame_, changed_, score_ = self._check(counts, frame, changed, score)
         self._check_state(state)
         encoded = encode_window(
-            self.encoder,
+            self.encoder if engine is None else engine,
             self.spec.policy,
             (counts_, frame_),
             changed_,
