@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hw_models import Workload
 from neurovlm.core.mask import ChangeMask
@@ -17,6 +19,7 @@ from neurovlm.pipeline.config import RunConfig
 from neurovlm.pipeline.result import Prediction, RecordingInfo, RunResult, Snapshot
 from neurovlm.pipeline.work import StepKind, model_layers
 from neurovlm.spiking.trace import Trace
+from neurovlm.sttf.memory import TokenMemory
 from neurovlm.zoo.model import ModelState, StepOutput, SttfModel
 
 MAX_SNAPSHOTS = 16
@@ -36,7 +39,7 @@ class Collector:
         self._predictions: list[Prediction] = []
         self._snapshots: list[Snapshot] = []
         self._stride = 1
-        self._fresh = False
+        self._told: tuple[Tensor, Tensor] | None = None
         self._t_us = 0
 
     @property
@@ -62,7 +65,6 @@ class Collector:
         kind = StepKind(len(output.active), output.dense, frame is not None, output.n_rows)
         self._steps[kind] += 1
         self._keep(Snapshot(index, result.counts[0], frame))
-        self._fresh = self._fresh or len(output.active) > 0
         self._t_us = t_us
         if (index + 1) % self._config.caption_every == 0:
             self._caption(state)
@@ -76,16 +78,18 @@ class Collector:
             self._snapshots = [s for s in self._snapshots if s.window % self._stride == 0]
 
     def _caption(self, state: ModelState) -> None:
-        """Decode only when a token was computed since the last caption; else repeat it."""
+        """Decode only when what the decoder reads moved since it last did; else repeat it."""
         best = int(np.argmax(state.probabilities))
-        if self._fresh or not self._predictions:
+        read = _gist(state)
+        decode = self._told is None or _moved(self._told, read) > self._config.caption_eps
+        if decode:
+            self._told = read
             text, confidence = self._model.caption(state)
             with_end = len(text.split()) + 1  # a caption cut off at the longest length has no end
             self._captions[min(with_end, self._model.spec.decoder.max_words)] += 1
         else:
             text = self._predictions[-1].caption
             confidence = self._predictions[-1].caption_confidence
-        self._fresh = False
         self._predictions.append(
             Prediction(
                 self._t_us,
@@ -93,6 +97,7 @@ class Collector:
                 float(state.probabilities[best]),
                 text,
                 confidence,
+                repeated=not decode,
             )
         )
 
@@ -138,3 +143,17 @@ class Collector:
             trace=trace,
             workload=workload,
         )
+
+
+def _gist(state: ModelState) -> tuple[Tensor, Tensor]:
+    """What a caption is about in short: mean of the token memory, recurrent state."""
+    memory = cast("TokenMemory", state.memory)
+    return memory.patches.mean(1), state.head.hidden
+
+
+def _moved(before: tuple[Tensor, Tensor], now: tuple[Tensor, Tensor]) -> float:
+    """The larger of the two relative distances."""
+    return max(
+        float((new - old).norm() / old.norm().clamp(min=1e-12))
+        for old, new in zip(before, now, strict=True)
+    )

@@ -40,6 +40,9 @@ class RunConfig:
         How the sensor is laid on the model's square grid.
     caption_every
         Windows between captions; the last window is captioned as well.
+    caption_eps
+        A caption is decoded anew when the mean of the token memory or the recurrent state moved
+        by more than this share of itself since the last one that was; else that is repeated.
     devices
         Devices and systems to estimate.
     rate_hz
@@ -63,6 +66,7 @@ class RunConfig:
     window_ms: float = 25.0
     fit: Fit = "crop"
     caption_every: int = 20
+    caption_eps: float = 0.05
     devices: tuple[str, ...] = DEFAULT_DEVICES
     rate_hz: float | None = None
     deploy_precision: DeployPrecision | None = None
@@ -86,6 +90,8 @@ class RunConfig:
             raise UsageError(f"window_ms must be in (0, 255], got {self.window_ms:g}")
         if self.caption_every < 1:
             raise UsageError(f"caption_every must be at least 1, got {self.caption_every}")
+        if not 0 <= self.caption_eps < float("inf"):
+            raise UsageError(f"caption_eps must be at least 0, got {self.caption_eps}")
         if self.rate_hz is not None and not 0 < self.rate_hz < float("inf"):
             raise UsageError(f"rate_hz must be a positive number, got {self.rate_hz}")
         if self.seed < 0:

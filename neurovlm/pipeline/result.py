@@ -53,6 +53,8 @@ class Prediction:
         Probability of the label.
     caption_confidence
         Geometric mean of the probabilities of the caption's words.
+    repeated
+        Whether the caption is the last one again, because too little had changed to decode anew.
     """
 
     t_us: int
@@ -60,6 +62,7 @@ class Prediction:
     confidence: float
     caption: str
     caption_confidence: float
+    repeated: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +134,11 @@ class RunResult:
     def spiking(self) -> SpikingTotals:
         """Sums over the spiking front end."""
         return spiking_totals(self.trace)
+
+    @property
+    def n_repeated(self) -> int:
+        """Captions that were repeated instead of decoded."""
+        return sum(prediction.repeated for prediction in self.predictions)
 
     @property
     def mac_ratio(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -208,7 +209,7 @@ def test_a_silent_gap_is_stepped_through(pipeline, paused):
 def test_captions_come_at_their_cadence_and_at_the_end(pipeline, stream):
     ends = {4: [4, 8, 10], 5: [5, 10], 1: list(range(1, 11)), 100: [10]}
     for every, expected in ends.items():
-        result = pipeline.run(stream, caption_every=every)
+        result = pipeline.run(stream, caption_every=every, caption_eps=0.0)
         assert [p.t_us for p in result.predictions] == [25_000 * k for k in expected]
         assert decoded(result) == len(expected)
 
@@ -223,16 +224,32 @@ def test_label_and_confidence_are_those_of_the_window(pipeline, stream):
 
 
 def test_where_nothing_is_recomputed_the_caption_is_repeated_not_decoded(pipeline, paused):
-    lazy = pipeline.using(spec={"policy": {"n_refresh": 0, "idle_refresh": 0}}, caption_every=1)
+    lazy = pipeline.using(
+        spec={"policy": {"n_refresh": 0, "idle_refresh": 0}}, caption_every=1, caption_eps=0.0
+    )
     result = lazy.run(paused)
     idle = result.active.sum(axis=1) == 0
     assert idle[6:11].all() and not idle[0]
     assert decoded(result) == 18 - idle.sum()
+    assert result.n_repeated == idle.sum()
     for k in np.flatnonzero(idle):
         assert result.predictions[k].caption == result.predictions[k - 1].caption
         confidence = result.predictions[k - 1].caption_confidence
         assert result.predictions[k].caption_confidence == confidence
         assert np.array_equal(result.probabilities[k], result.probabilities[k - 1])
+
+
+def test_the_less_may_move_the_more_captions_are_decoded(pipeline, stream):
+    repeated = []
+    for eps in (1e9, 0.2, 0.0):
+        result = pipeline.run(stream, caption_every=1, caption_eps=eps)
+        assert decoded(result) + result.n_repeated == len(result.predictions) == N_WINDOWS
+        for before, now in pairwise(result.predictions):
+            assert not now.repeated or now.caption == before.caption
+        repeated.append(result.n_repeated)
+    assert repeated == sorted(repeated, reverse=True)
+    assert repeated[0] == N_WINDOWS - 1  # the first is always decoded
+    assert repeated[-1] == 0
 
 
 def decoded(result: RunResult) -> int:
