@@ -47,6 +47,7 @@ def main() -> None:
     torch.set_num_threads(1)
     pipeline = nv.Pipeline.load(options.model)
     state = pipeline.start()
+    pipeline.step(random_window(0, pipeline.frontend.window_us, options.events), state)  # compiles
     for first in range(0, options.windows, BLOCK):
         spent_s, stop = 0.0, min(first + BLOCK, options.windows)
         for index in range(first, stop):

@@ -64,6 +64,11 @@ def run_rows(result: RunResult) -> list[tuple[str, str]]:
             f"{executed / 1e6:,.1f} M MACs executed, {dense / 1e6:,.1f} M dense: "
             f"ratio {result.mac_ratio:.2f}",
         ),
+        (
+            "captions",
+            f"{len(result.predictions)}, of which {result.n_repeated} repeated: too little had "
+            "moved to decode anew",
+        ),
         ("last label", f"{last.label} ({last.confidence:.0%})"),
         ("last caption", last.caption or "(empty)"),
     ]
