@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,9 @@ from neurovlm.sttf.embed import PatchEmbed
 from neurovlm.sttf.fusion import TemporalMerge
 from neurovlm.sttf.memory import TokenMemory, put_rows, take_rows
 from neurovlm.sttf.uncertainty import DriftHead
+
+if TYPE_CHECKING:
+    from neurovlm.sttf.towers import SparseTower
 
 __all__ = ["EncoderConfig", "Rows", "SparseViT"]
 
@@ -101,6 +104,22 @@ class SparseViT(nn.Module):
         self.norm = nn.LayerNorm(config.dim, config.eps) if config.final_norm else nn.Identity()
         self.merge = TemporalMerge(config.dim) if config.merge else None
         self.drift = DriftHead(config.dim) if config.uncertainty else None
+
+    @staticmethod
+    def from_transformers(model: nn.Module) -> SparseTower:
+        """Copy the vision tower of a Hugging Face model: ViT, CLIP, SigLIP, DINOv2.
+
+        A model that contains a tower (``CLIPModel``, ``ViTForImageClassification``) is asked for
+        it. With all patches active the tokens are the tower's ``last_hidden_state``.
+
+        Raises
+        ------
+        UsageError
+            For another architecture, rectangular images and unknown activations.
+        """
+        from neurovlm.sttf.towers import from_transformers
+
+        return from_transformers(model)
 
     @property
     def layers(self) -> tuple[Block, ...]:
