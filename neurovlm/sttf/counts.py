@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from neurovlm.core.ops import LayerCount, attention, elementwise, linear, move
 from neurovlm.sttf.config import EncoderConfig
 from neurovlm.sttf.embed import FRAME_CHANNELS, FRAME_PATCH
-from neurovlm.sttf.head import HeadConfig
+from neurovlm.sttf.head import HeadConfig, conv_side
 from neurovlm.sttf.thresholds import N_SIGNS, ThresholdConfig
 
 
@@ -160,7 +160,7 @@ def head_counts(
         linear("fusion", "readout.reduce", n_tokens, dim, c, bias=False),
         linear("fusion", "readout.gate", n_tokens, 4, c, bias=False),
         elementwise("fusion", "readout.mix", n_tokens * c, n_inputs=2),
-        linear("fusion", "readout.place", 1, n_tokens * c, o),
+        *_place_counts(config, n_tokens),
         elementwise("fusion", "norm", o, weights=2 * o),
         linear("fusion", "motion", 1, (1 + len(config.taps)) * o, s),
         elementwise("fusion", "gelu", s),
@@ -170,3 +170,23 @@ def head_counts(
         linear("fusion", "label", 1, s, n_labels),
         elementwise("fusion", "softmax", n_labels),
     )
+
+
+def _place_counts(config: HeadConfig, n_tokens: int) -> list[LayerCount]:
+    """Count what lays the channels of all tokens side by side.
+
+    Products of a convolution are counted at every output, those at the border with the padding.
+    """
+    c, o = config.channels, config.observed_dim
+    if config.kind == "place":
+        return [linear("fusion", "readout.place", 1, n_tokens * c, o)]
+    wide = 2 * c
+    near = conv_side(round(n_tokens**0.5))
+    far = conv_side(near)
+    return [
+        linear("fusion", "readout.place.first", near**2, 9 * c, wide),
+        elementwise("fusion", "readout.place.gelu1", near**2 * wide),
+        linear("fusion", "readout.place.second", far**2, 9 * wide, wide),
+        elementwise("fusion", "readout.place.gelu2", far**2 * wide),
+        linear("fusion", "readout.place.out", 1, far**2 * wide, o),
+    ]

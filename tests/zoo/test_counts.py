@@ -66,6 +66,13 @@ def test_step_counts_equal_what_runs(build, windows, changes, share, with_frames
         assert total_macs(counted) == macs
 
 
+def test_counts_of_a_head_that_convolves_equal_what_runs(build, windows):
+    spec = build().spec
+    model = build(replace(spec, head=replace(spec.head, kind="conv")))
+    macs, (output, _) = executed_macs(model.step, *windows(1)[0], model.init_state())
+    assert total_macs(count_step(model.spec, 49, dense=output.dense)) == macs
+
+
 def test_box_counts_equal_what_runs(build, windows):
     model = build(replace(build().spec, boxes=BoxConfig(hidden=16)))
     _, state = model.step(*windows(1)[0], model.init_state())
