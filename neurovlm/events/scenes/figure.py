@@ -52,12 +52,12 @@ class _Looks:
 
 
 def draw_looks(subject: Subject, rng: np.random.Generator) -> _Looks:
-    """Skin and clothes, mostly darker than the wall; a quarter is lighter."""
+    """Skin and clothes, mostly darker than the wall."""
 
     def contrast(low: float, high: float, light: float) -> float:
         return float(rng.uniform(low, high) * (1.0 if rng.random() < light else -1.0))
 
-    skin, shirt = contrast(0.5, 1.4, 0.25), contrast(0.2, 1.5, 0.3)
+    skin, shirt = contrast(0.5, 1.4, 0.1), contrast(0.2, 1.5, 0.3)
     while abs(skin - shirt) < MIN_DIFFERENCE:
         shirt = contrast(0.2, 1.5, 0.3)
     bare = rng.random() < 0.75
@@ -99,7 +99,7 @@ def build_figure(
     unit = rng.uniform(40.0, 58.0)
     stand = np.array((rng.uniform(-18.0, 18.0), rng.uniform(-12.0, 12.0)))
     swing = 2 * np.pi * subject.sway_hz * t_s + rng.uniform(0, 2 * np.pi)
-    sway = rng.uniform(0.1, 0.9) * np.stack([np.sin(swing), 0.3 * np.cos(2 * swing)], axis=-1)
+    sway = rng.uniform(0.3, 1.6) * np.stack([np.sin(swing), 0.3 * np.cos(2 * swing)], axis=-1)
     side = np.array((-1.0 if mirrored else 1.0, 1.0))
     middle = side * (stand + sway) + unit * acted.bob
     canvas = _Canvas()
@@ -145,7 +145,7 @@ def _trunk(
     )
     x = subject.shoulder * 0.8
     canvas.add(capsule(at(-x, 0.03), at(x, 0.03), 0.13 * u, 0.13 * u), looks.shirt, looks.shirt_rgb)
-    for _ in range(int(rng.integers(4))):
+    for _ in range(int(rng.integers(2, 8))):
         fold = side * rng.uniform((-0.3, 0.15), (0.3, 0.9), (2, 2))
         tone = looks.shirt + float(rng.uniform(-0.3, 0.3))
         canvas.add(capsule(at(*fold[0]), at(*fold[1]), 0.02 * u, 0.02 * u), tone, looks.shirt_rgb)

@@ -94,7 +94,7 @@ def act(
     theta = theta + draw(0.0, 0.35) * np.sin(theta + draw(0, 2 * np.pi))
     idle_hz, size = draw(0.2, 0.6), draw(0.0, 0.03)
     sway = size * np.sin(2 * np.pi * idle_hz * t_s + draw(0, 2 * np.pi))
-    bob = draw(0.0, 0.02) * np.stack([np.sin(theta + draw(0, 6.0)), np.cos(theta)], axis=-1)
+    bob = draw(0.005, 0.035) * np.stack([np.sin(theta + draw(0, 6.0)), np.cos(theta)], axis=-1)
     idle = _idle(sway, draw)
     if label == 1:
         return Act(_wave(subject, theta, draw), idle, bob)

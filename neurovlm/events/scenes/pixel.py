@@ -44,7 +44,7 @@ BOUNCE_US = 600.0
 
 def draw_camera(rng: np.random.Generator) -> tuple[ContrastParams, PixelHabits]:
     """Draw a DVS128: thresholds, noise and habits from ranges around the real ones."""
-    threshold = rng.uniform(0.14, 0.32, 2)
+    threshold = rng.uniform(0.12, 0.27, 2)
     params = ContrastParams(
         threshold_on=float(threshold[0]),
         threshold_off=float(0.5 * threshold.sum()),
@@ -56,8 +56,8 @@ def draw_camera(rng: np.random.Generator) -> tuple[ContrastParams, PixelHabits]:
     )
     habits = PixelHabits(
         lag_us=float(rng.uniform(300.0, 5000.0)),
-        echo=float(rng.uniform(0.0, 0.16)),
-        bounce=float(rng.uniform(0.0, 0.25)),
+        echo=float(rng.uniform(0.03, 0.18)),
+        bounce=float(rng.uniform(0.05, 0.30)),
     )
     return params, habits
 
