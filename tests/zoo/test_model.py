@@ -134,3 +134,46 @@ def test_a_wrong_shape_is_named(build, windows, position, name):
     window[position] = window[position][1:]
     with pytest.raises(UsageError, match=f"step: {name} must be"):
         build().step(*window, build().init_state())
+
+
+def spoilt(array, value):
+    copy = np.array(array, np.float64)
+    copy.flat[3] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("position", "spoil", "message"),
+    [
+        (0, lambda counts: None, "counts are missing; the model sees by events"),
+        (0, lambda counts: spoilt(counts, np.nan), "counts must be at least 0 .*, got nan"),
+        (0, lambda counts: spoilt(counts, -3), "counts must be at least 0 .*, got -3"),
+        (1, lambda frame: np.zeros((240, 320, 3), np.uint8), r"frame must be .* got \(240, 320"),
+        (1, lambda frame: spoilt(frame, np.nan), "frame must be at least 0 .*, got nan"),
+        (1, lambda frame: spoilt(frame, np.inf), "holds NaN or infinity"),
+        (2, lambda changed: spoilt(changed, np.nan), "changed must be at least 0 .*, got nan"),
+        (2, lambda changed: changed.reshape(7, 7), r"changed must be \(49,\), got \(7, 7\)"),
+        (2, lambda changed: np.full(49, "yes"), "changed must be numbers"),
+        (3, lambda score: spoilt(score, -1), "score must be at least 0 .*, got -1"),
+        (3, lambda score: spoilt(score, np.nan), "score must be at least 0 .*, got nan"),
+    ],
+)
+def test_a_bad_input_is_named_and_the_stream_goes_on(build, windows, position, spoil, message):
+    model, whole = build(), windows(4, with_frames=True)
+    _, state = run(model, whole[:2])
+    window = list(whole[2])
+    window[position] = spoil(window[position])
+    with pytest.raises(UsageError, match=f"^step: .*{message}") as error:
+        model.step(*window, state)
+    assert "\n" not in str(error.value)
+    assert_same(run(model, whole[2:], state)[1], run(model, whole)[1])
+
+
+def test_a_state_of_another_model_is_refused(build, windows):
+    spec = build().spec
+    _, state = run(build(), windows(2))
+    wider = build(replace(spec, head=replace(spec.head, state_dim=9)))
+    deeper = build(replace(spec, encoder=replace(spec.encoder, depth=3)))
+    for other in (wider, deeper):
+        with pytest.raises(UsageError, match="the state is of another model"):
+            other.step(*windows(1)[0], state)
