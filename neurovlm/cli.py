@@ -43,6 +43,14 @@ PrecisionOption = Annotated[
 Model = Annotated[
     str | None, typer.Option("--model", help="Model of the zoo or path of a .safetensors file.")
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="Runs the encoder: plain, packed, packed-bf16, packed-int8, onnx or onnx-int8; "
+        "default plain.",
+    ),
+]
 Detector = Annotated[
     str | None, typer.Option("--detector", help="Change detector: hand or learned; default hand.")
 ]
@@ -80,6 +88,7 @@ def run(
     backend: Backend = None,
     precision: PrecisionOption = None,
     model: Model = None,
+    engine: EngineOption = None,
     detector: Detector = None,
     device: Device = None,
     rate: Rate = None,
@@ -105,6 +114,7 @@ def run(
         backend=backend,
         precision=precision,
         model=model,
+        engine=engine,
         detector_name=detector,
         devices=device,
         rate_hz=rate,
@@ -132,6 +142,7 @@ def demo(
     backend: Backend = None,
     precision: PrecisionOption = None,
     model: Model = None,
+    engine: EngineOption = None,
     detector: Detector = None,
     device: Device = None,
     rate: Rate = None,
@@ -158,6 +169,7 @@ def demo(
         backend=backend,
         precision=precision,
         model=model,
+        engine=engine,
         detector_name=detector,
         devices=device,
         rate_hz=rate,

@@ -19,6 +19,7 @@ from neurovlm.frontend.detect import DETECTORS, DetectorName
 from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.spiking.backends.base import BACKENDS
 from neurovlm.spiking.dynamics import Precision
+from neurovlm.sttf.engine import ENGINES
 from neurovlm.zoo.spec import config_from_mapping
 
 DEFAULT_DEVICES = ("jetson-orin-nano", "snapdragon-8-gen-3", "loihi2+jetson-orin-nano", "loihi2")
@@ -34,6 +35,8 @@ class RunConfig:
         Where and in which arithmetic the spiking front end runs.
     model
         Name in the zoo, or path of a ``.safetensors`` file.
+    engine
+        What runs the encoder's layers, one of `neurovlm.sttf.engine.ENGINES`.
     window_ms
         Length of a window; one window is one inference.
     fit
@@ -50,7 +53,7 @@ class RunConfig:
     deploy_precision
         Precision the ANN is costed at; each device's default when None.
     seed
-        Seed of the Monte Carlo over device constants.
+        Seed of the Monte Carlo over device constants, and of the camera where a video is read.
     detector_name
         Which change detector says what changed: ``hand`` or ``learned``.
     detector
@@ -63,6 +66,7 @@ class RunConfig:
     backend: str = "fast"
     precision: Precision = Precision.LOIHI
     model: str = "sttf-tiny"
+    engine: str = "plain"
     window_ms: float = 25.0
     fit: Fit = "crop"
     caption_every: int = 20
@@ -81,6 +85,9 @@ class RunConfig:
         if self.backend not in BACKENDS:
             known = ", ".join(BACKENDS)
             raise UsageError(f"unknown backend {self.backend!r}; known are {known}")
+        if self.engine not in ENGINES:
+            known = ", ".join(ENGINES)
+            raise UsageError(f"unknown engine {self.engine!r}; known are {known}")
         if self.fit not in FITS:
             raise UsageError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
         if self.detector_name not in DETECTORS:

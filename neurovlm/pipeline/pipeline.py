@@ -25,6 +25,7 @@ from neurovlm.pipeline.result import RecordingInfo, RunResult
 from neurovlm.pipeline.state import PipelineState, load_state, save_state
 from neurovlm.spiking.simulate import window_traces
 from neurovlm.spiking.trace import Trace
+from neurovlm.sttf.engine import Engine, build_named
 from neurovlm.zoo.load import load as load_model
 from neurovlm.zoo.model import StepOutput, SttfModel
 from neurovlm.zoo.spec import ModelSpec, config_from_mapping
@@ -99,6 +100,11 @@ class Pipeline:
             grid=self.model.spec.encoder.grid,
         )
 
+    @cached_property
+    def engine(self) -> Engine | None:
+        """What runs the encoder's layers; None: the encoder itself."""
+        return build_named(self.config.engine, self.model.encoder)
+
     def start(self) -> PipelineState:
         """State before the first window."""
         return PipelineState(self.frontend.start(), self.model.init_state())
@@ -137,7 +143,12 @@ class Pipeline:
         spikes = frontend.encode(window, self.config.fit)
         seen, network = frontend.step(spikes, state.frontend)
         output, model = self.model.step(
-            seen.counts[0], frame, seen.mask.changed[0], seen.mask.score[0], state.model
+            seen.counts[0],
+            frame,
+            seen.mask.changed[0],
+            seen.mask.score[0],
+            state.model,
+            engine=self.engine,
         )
         return StepResult(seen, output), PipelineState(network, model, window.t1_us)
 
@@ -185,7 +196,9 @@ class Pipeline:
             frame = clock.before(t1_us)
             changed, score = result.mask.changed[0], result.mask.score[0]
             counts = result.counts[0]
-            output, state = self.model.step(counts, frame, changed, score, state, dense=dense)
+            output, state = self.model.step(
+                counts, frame, changed, score, state, dense=dense, engine=self.engine
+            )
             collector.add(result, output, frame, state, t1_us - counter.t_first_us)
             if progress is not None:
                 progress(collector.n_windows)

@@ -15,6 +15,10 @@ from neurovlm.spiking.dynamics import Precision
 from neurovlm.zoo.spec import ModelSpec
 
 N_WINDOWS = 10
+FLOAT_NOISE = 1e-5
+"""Sums in another order."""
+EIGHT_BITS = 0.02
+"""Probability: activations have 8 bits, so products are off by about 1 %."""
 
 
 def test_one_argument_changes_one_constant_and_keeps_the_trained_others(model_path):
@@ -221,3 +225,18 @@ def test_detector_values_are_taken_as_their_type():
     config = make_config({"detector": {"detector_threshold": 120.0}})
     assert config.detector == {"detector_threshold": 120}
     assert isinstance(config.detector["detector_threshold"], int)
+
+
+@pytest.mark.parametrize("engine", ["packed", "packed-int8", "onnx", "onnx-int8"])
+def test_every_engine_computes_the_same_tokens_and_names_the_same_label(pipeline, stream, engine):
+    plain, other = pipeline.run(stream), pipeline.run(stream, engine=engine)
+    np.testing.assert_array_equal(other.active, plain.active)
+    tolerance = EIGHT_BITS if engine.endswith("int8") else FLOAT_NOISE
+    np.testing.assert_allclose(other.probabilities, plain.probabilities, atol=tolerance)
+
+
+def test_engines_that_do_not_exist_or_have_no_gates_say_so(pipeline, stream):
+    with pytest.raises(UsageError, match=r"unknown engine 'fast'; known are plain, packed,"):
+        pipeline.using(engine="fast")
+    with pytest.raises(UsageError, match="gates"):
+        pipeline.run(stream, engine="packed", spec={"encoder": {"gate_tau": 0.3}})

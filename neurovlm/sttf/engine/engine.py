@@ -42,6 +42,16 @@ from neurovlm.sttf.vit import Inputs, SparseViT
 
 Kind = Literal["torch", "onnx"]
 
+ENGINES: dict[str, tuple[Precision, Kind] | None] = {
+    "plain": None,
+    "packed": ("fp32", "torch"),
+    "packed-bf16": ("bf16", "torch"),
+    "packed-int8": ("int8", "torch"),
+    "onnx": ("fp32", "onnx"),
+    "onnx-int8": ("int8", "onnx"),
+}
+"""Engines by name; ``plain`` is the encoder itself, the only one with gates."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -339,3 +349,17 @@ def _valid_rows(x: Tensor, active: Rows, stream: int, n_prefix: int) -> Tensor:
     if not bool(valid.any()):
         return x[:0]
     return torch.cat([x[:n_prefix], x[n_prefix:][valid]])
+
+
+def build_named(name: str, vit: SparseViT) -> Engine | None:
+    """Build one of `ENGINES`; None stands for the encoder itself.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or where the engine cannot do what the encoder asks for.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"unknown engine {name!r}; known are {', '.join(ENGINES)}")
+    built = ENGINES[name]
+    return None if built is None else Engine.build(vit, *built)
