@@ -107,17 +107,11 @@ class SparseViT(nn.Module):
 
     @staticmethod
     def from_transformers(model: nn.Module) -> SparseTower:
-        """Copy the vision tower of a Hugging Face model: ViT, CLIP, SigLIP, DINOv2.
+        """Copy the tower of a ViT, CLIP, SigLIP or DINOv2 model, or raise a UsageError.
 
-        A model that contains a tower (``CLIPModel``, ``ViTForImageClassification``) is asked for
-        it. With all patches active the tokens are the tower's ``last_hidden_state``.
-
-        Raises
-        ------
-        UsageError
-            For another architecture, rectangular images and unknown activations.
+        With all patches active its tokens are the tower's ``last_hidden_state``.
         """
-        from neurovlm.sttf.towers import from_transformers
+        from neurovlm.sttf.hugging_face import from_transformers
 
         return from_transformers(model)
 
