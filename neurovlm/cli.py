@@ -1,4 +1,4 @@
-"""The command line: ``neurovlm run|demo|simulate|convert|power|devices|validate|...``.
+"""The command line: ``neurovlm run|demo|simulate|convert|train|power|devices|validate|...``.
 
 Exit codes: 0 done, 2 wrong usage, 3 bad input file, 4 a needed component is missing, 1 else.
 """
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.exceptions import TyperException
 
-from neurovlm import cli_hardware
+from neurovlm import cli_hardware, cli_train
 from neurovlm.cli_convert import Dialect, NormInput, Reset, convert
 from neurovlm.cli_hardware import Deploy, Device, Json, Rate, Seed
 from neurovlm.core.errors import NeurovlmError, UsageError
@@ -250,6 +250,8 @@ def simulate(
 
 
 app.command(epilog="Example: neurovlm convert net.nir ours.nir --from norse")(convert)
+app.command(epilog="Example: neurovlm train --recipe quick --out out/quick")(cli_train.train)
+app.command(epilog="Example: neurovlm evaluate sttf-tiny --out out/scores")(cli_train.evaluate)
 
 
 cli_hardware.add_commands(app)

@@ -1,4 +1,4 @@
-"""Unrolling a model over whole clips in parallel, its losses, and the training loop.
+"""Unrolling a model over whole clips in parallel, and its losses.
 
 Gradients flow through the tokens computed in each window and, over time, through the recurrent
 state; keys, values and tokens remembered from earlier windows are constants (truncated
@@ -7,59 +7,30 @@ back-propagation of length one through the memory, full through the GRU).
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from neurovlm.events.scenes.boxes import BOX_CLASSES
 from neurovlm.language.decoder import Context
 from neurovlm.language.tokenizer import END
+from neurovlm.sttf.boxes import assign, box_loss
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.sttf.policy import Limits
+from neurovlm.sttf.uncertainty import drift
 from neurovlm.sttf.window import Encoded, Steering, SttfState, encode_window
+from neurovlm.training.batch import Batch
+from neurovlm.training.recipe import Stage
 from neurovlm.zoo.model import SttfModel
 
+__all__ = ["Batch", "Plan", "Unrolled", "batch_loss", "draw_plan", "encode", "unroll"]
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Clips side by side, ``B`` of them with ``T`` windows.
-
-    Attributes
-    ----------
-    counts
-        uint8 ``(B, T, C, pixels, pixels)``.
-    frames
-        uint8 ``(B, F, 224, 224, 3)`` or None; frame f is shown in windows
-        ``f * T // F`` and later.
-    changed, score
-        ``(B, T, N)``.
-    label
-        int64 ``(B,)``.
-    words
-        int64 ``(B, S)``, caption ids, ended and padded by `END`.
-    max_active, n_refresh
-        int64 ``(B,)``, limits of the policy for each clip.
-    """
-
-    counts: Tensor
-    frames: Tensor | None
-    changed: Tensor
-    score: Tensor
-    label: Tensor
-    words: Tensor
-    max_active: Tensor
-    n_refresh: Tensor
-
-    def frame(self, window: int) -> Tensor | None:
-        """Frames that are shown in ``window``."""
-        if self.frames is None:
-            return None
-        return self.frames[:, window * self.frames.shape[1] // self.counts.shape[1]]
+SMOOTHING = 0.05
+"""Label smoothing."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +40,36 @@ class Plan:
     Attributes
     ----------
     captions
-        Windows after which a caption is asked for.
+        Windows after which the memory is kept: a caption and boxes are asked for.
     dense
         Windows in which all tokens are computed, whatever changed; the first always is.
     learn
         Windows in which the encoder learns; None: in all. The head learns in all of them.
+    taught
+        Whether the teacher sees the batch too.
     """
 
     captions: frozenset[int] = frozenset()
     dense: frozenset[int] = frozenset()
     learn: frozenset[int] | None = None
+    taught: bool = False
+
+
+def draw_plan(n: int, stage: Stage, rng: np.random.Generator) -> Plan:
+    """Captions after the last of ``n`` windows and after one in the second half.
+
+    What stands still is learned in dense windows only: there every token has a gradient.
+    """
+    middle = int(rng.integers(n // 2, max(n - 1, n // 2 + 1)))
+    all_dense, one_dense = rng.random(2) < (stage.dense_share, stage.part_dense_share)
+    learn = rng.random(n) < stage.learn_share
+    learn[[middle, n - 1]] = True
+    return Plan(
+        captions=frozenset({middle, n - 1}),
+        dense=frozenset(range(n) if all_dense else {middle} if one_dense else ()),
+        learn=frozenset(np.flatnonzero(learn).tolist()),
+        taught=bool(rng.random() < stage.teach_share),
+    )
 
 
 class Unrolled(NamedTuple):
@@ -105,7 +96,7 @@ def unroll(model: SttfModel, batch: Batch, plan: Plan) -> Unrolled:
     The memory is kept after each window of ``plan.captions``.
     """
     state: SttfState | None = None
-    observed, states, n_active = [], {}, []
+    observed, memories, n_active = [], {}, []
     for window in range(batch.counts.shape[1]):
         learns = plan.learn is None or window in plan.learn
         with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
@@ -114,10 +105,10 @@ def unroll(model: SttfModel, batch: Batch, plan: Plan) -> Unrolled:
         observed.append(model.head.observe(state, batch.score[:, window]))
         n_active.append(encoded.n_active)
         if window in plan.captions:
-            states[window] = state.memory
+            memories[window] = state.memory
     start = model.head.initial(len(batch.label))
     hidden, _ = model.head.advance(torch.stack(observed, 1), start)
-    return Unrolled(hidden, states, torch.stack(n_active, 1))
+    return Unrolled(hidden, memories, torch.stack(n_active, 1))
 
 
 def encode(
@@ -138,139 +129,84 @@ def encode(
     )
 
 
-def label_loss(model: SttfModel, states: Tensor, label: Tensor, first: int) -> Tensor:
+def batch_loss(
+    model: SttfModel, batch: Batch, stage: Stage, plan: Plan, teacher: SttfModel | None = None
+) -> dict[str, Tensor]:
+    """Weighted losses by name; their sum is what is minimised.
+
+    Parameters
+    ----------
+    teacher
+        Runs dense beside the model where the plan says so; its tokens are compared where they
+        are as wide as the model's. None: the model itself.
+    """
+    seen = unroll(model, batch, plan)
+    losses = {
+        "label": stage.label_weight * label_loss(model, seen.states, batch, stage.first_window)
+    }
+    captions, boxes = [], []
+    for window, memory in seen.memories.items():
+        context = model.decoder.context(
+            seen.states[:, window], memory.patches, batch.score[:, window], memory.age
+        )
+        captions.append(words_loss(model, context, batch.words))
+        if batch.boxes is not None and model.boxes is not None:
+            boxes.append(boxes_loss(model, memory.patches, batch.boxes[:, window]))
+    losses["caption"] = stage.caption_weight * torch.stack(captions).mean()
+    if boxes:
+        losses["boxes"] = stage.box_weight * torch.stack(boxes).mean()
+    if plan.taught:
+        losses |= _taught(model, batch, stage, plan, seen, model if teacher is None else teacher)
+    return losses
+
+
+def label_loss(model: SttfModel, states: Tensor, batch: Batch, first: int) -> Tensor:
     """Cross-entropy of the label, mean over clips and over windows from ``first`` on."""
-    logits = model.head.label(states[:, first:])
-    truth = label[:, None].expand(logits.shape[:2])
-    return functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), label_smoothing=0.05)
-
-
-def caption_loss(
-    model: SttfModel, state: Tensor, memory: TokenMemory, score: Tensor, words: Tensor
-) -> Tensor:
-    """Cross-entropy of a caption's words and of its end, teacher-forced."""
-    context = model.decoder.context(state, memory.patches, score, memory.age)
-    return words_loss(model, context, words)
+    counts = batch.counting(min(first, states.shape[1] - 1))
+    truth = batch.label[:, None].expand(counts.shape)[counts]
+    logits = model.head.label(states[counts])
+    total = functional.cross_entropy(logits, truth, label_smoothing=SMOOTHING, reduction="sum")
+    return total / counts.sum().clamp(min=1)
 
 
 def words_loss(model: SttfModel, context: Context, words: Tensor) -> Tensor:
-    """Cross-entropy of ``words (B, S)`` and their end, given what the decoder reads."""
+    """Cross-entropy of ``words (B, S)`` and their end, given what the decoder reads.
+
+    Clips without a caption do not count.
+    """
     logits = model.decoder(words[:, :-1], context)
     is_word = torch.cat([torch.ones_like(words[:, :1]), words[:, :-1]], 1) != END
-    return functional.cross_entropy(logits[is_word], words[is_word])
+    is_word &= words[:, :1] != END
+    total = functional.cross_entropy(logits[is_word], words[is_word], reduction="sum")
+    return total / is_word.sum().clamp(min=1)
 
 
-def batch_loss(model: SttfModel, batch: Batch, first: int, plan: Plan) -> dict[str, Tensor]:
-    """Losses by name: of the label from window ``first`` on, of the captions of ``plan``."""
-    seen = unroll(model, batch, plan)
-    captions = [
-        caption_loss(model, seen.states[:, window], memory, batch.score[:, window], batch.words)
-        for window, memory in seen.memories.items()
-    ]
-    return {
-        "label": label_loss(model, seen.states, batch.label, first),
-        "caption": torch.stack(captions).mean(),
-    }
+def boxes_loss(model: SttfModel, tokens: Tensor, boxes: Tensor) -> Tensor:
+    """Loss of the boxes found in ``tokens (B, N, D)`` beside the true ``boxes (B, K, 4)``."""
+    assert model.boxes is not None
+    grid, classes = model.spec.encoder.grid, torch.arange(len(BOX_CLASSES), device=boxes.device)
+    targets = assign(boxes, classes, len(BOX_CLASSES), grid)
+    return torch.stack(list(box_loss(model.boxes(tokens), targets, grid))).sum()
 
 
-@dataclass(frozen=True)
-class LoopConfig:
-    """How to train.
-
-    Attributes
-    ----------
-    steps
-        Batches.
-    learning_rate, warmup, weight_decay, clip_norm
-        AdamW with linear warm-up over the share ``warmup`` of the steps and a cosine to 0.
-    first_window
-        Labels count from this window on (16 windows of 25 ms: 0.4 s).
-    caption_weight
-        Weight of the caption loss beside the label loss.
-    max_cpu_s
-        Stop after this much processor time of the process, over all threads; the cosine follows
-        whichever of steps and time is further.
-    bfloat16
-        Run products in bfloat16; weights, norms and losses stay in float32.
-    """
-
-    steps: int = 300
-    learning_rate: float = 2e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.05
-    clip_norm: float = 1.0
-    first_window: int = 16
-    caption_weight: float = 0.5
-    max_cpu_s: float = math.inf
-    bfloat16: bool = True
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training stands after a step."""
-
-    step: int
-    cpu_s: float
-    losses: dict[str, float] = field(default_factory=dict)
-
-    def after(self, step: int, cpu_s: float, losses: Mapping[str, Tensor]) -> Progress:
-        """One step further; losses become running means over about 20 steps."""
-        means = {
-            name: _smooth(self.losses.get(name), float(loss.detach()))
-            for name, loss in losses.items()
-        }
-        return Progress(step, cpu_s, means)
-
-
-def train(
-    model: SttfModel,
-    batches: Iterator[tuple[Batch, Plan]],
-    config: LoopConfig,
-    report: Callable[[Progress], None] = lambda progress: None,
-) -> Progress:
-    """Train ``model`` in place on ``batches`` and their plans; return where it ended.
-
-    Losses are running means over about 20 steps.
-    """
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": config.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-        betas=(0.9, 0.98),
-    )
-    start_s = time.process_time()
-    model.train()
-    progress = Progress(-1, 0.0)
-    for step in range(config.steps):
-        done = max(step / config.steps, (time.process_time() - start_s) / config.max_cpu_s)
-        if done >= 1:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(done, config.warmup)
-        batch, plan = next(batches)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-            losses = batch_loss(model, batch, config.first_window, plan)
-        total = losses["label"] + config.caption_weight * losses["caption"]
-        optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimizer.step()
-        progress = progress.after(step, time.process_time() - start_s, losses)
-        report(progress)
-    model.eval()
-    return progress
-
-
-def _smooth(mean: float | None, value: float) -> float:
-    return value if mean is None else mean + (value - mean) / 20
-
-
-def schedule(done: float, warmup: float) -> float:
-    """Share of the learning rate: linear warm-up, then a cosine to 0."""
-    if done < warmup:
-        return (done + 0.1 * warmup) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
+def _taught(
+    model: SttfModel, batch: Batch, stage: Stage, plan: Plan, seen: Unrolled, teacher: SttfModel
+) -> dict[str, Tensor]:
+    """Losses against the dense teacher, from which nothing flows back."""
+    everywhere = frozenset(range(batch.counts.shape[1]))
+    with torch.no_grad():
+        shown = unroll(teacher, batch, Plan(captions=plan.captions, dense=everywhere))
+        right = teacher.head.label(shown.states).log_softmax(-1)
+    given = model.head.label(seen.states).log_softmax(-1)
+    counts = batch.counting(min(stage.first_window, given.shape[1] - 1))
+    divergence = (right.exp() * (right - given)).sum(-1)[counts].sum() / counts.sum().clamp(min=1)
+    losses = {"kl": stage.kl_weight * divergence}
+    pairs = [(seen.memories[window], shown.memories[window]) for window in plan.captions]
+    if pairs[0][0].tokens.shape == pairs[0][1].tokens.shape:
+        distances = torch.stack([drift(mine, theirs) for mine, theirs in pairs])
+        losses["tokens"] = stage.token_weight * distances.mean()
+        if model.encoder.drift is not None:
+            told = torch.stack([model.encoder.drift(memory.detach()) for memory, _ in pairs])
+            misses = torch.log1p(told) - torch.log1p(distances.detach())
+            losses["drift"] = stage.drift_weight * misses.abs().mean()
+    return losses

@@ -1,72 +1,41 @@
-"""Augmentations keep what is true, true."""
+"""Clips keep what they hold, joined, cut, written and read."""
 
 from __future__ import annotations
+
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from neurovlm.events.scenes.caption import FLIP, LABELS, caption_of, label_slots
-from neurovlm.events.scenes.subject import TEST_SEEDS, TRAIN_SEEDS
-from neurovlm.frontend.detect import Frontend
-from neurovlm.language.tokenizer import WordTokenizer
-from neurovlm.training.data import (
-    FRAME_EVERY,
-    Augmentation,
-    ClipSet,
-    SparseCounts,
-    draw_batch,
-    flip_slots,
-    make_clips,
-    shift,
-)
-from neurovlm.zoo.spec import ModelSpec
-
-TOKENIZER = WordTokenizer(ModelSpec().words)
+from neurovlm.core.errors import InputFileError
+from neurovlm.training.data import ClipSet, SparseCounts
 
 
-@pytest.mark.parametrize("label", range(len(LABELS)))
-def test_mirrored_slots_are_those_of_the_mirrored_label(label):
-    slots = label_slots(label, "slowly", "red")
-    assert flip_slots(slots) == label_slots(FLIP[label], "slowly", "red")
-    assert flip_slots(flip_slots(slots)) == slots
+def same(one: ClipSet, other: ClipSet) -> None:
+    for field in fields(ClipSet):
+        mine, theirs = getattr(one, field.name), getattr(other, field.name)
+        if field.name == "counts":
+            for a, b in zip(mine, theirs, strict=True):
+                np.testing.assert_array_equal(a.dense(), b.dense())
+        elif field.name == "slots":
+            assert mine == theirs
+        elif mine is None or theirs is None:
+            assert mine is theirs
+        else:
+            np.testing.assert_array_equal(mine, theirs)
 
 
-def test_shift_moves_and_fills_with_nothing():
-    image = np.arange(1, 10).reshape(3, 3)
-    assert shift(image, 1, 0).tolist() == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
-    assert shift(image, -1, 1).tolist() == [[0, 4, 5], [0, 7, 8], [0, 0, 0]]
-    assert np.array_equal(shift(image, 0, 0), image)
-
-
-@pytest.mark.parametrize("with_frames", [False, True])
-def test_batches_keep_events_mask_label_and_caption_together(clips, with_frames):
-    source = clips(n=8, n_windows=8, with_frames=with_frames)
-    augmentation = Augmentation(batch_size=64, n_windows=8, drop=0.0)
-    batch = draw_batch(source, TOKENIZER, augmentation, np.random.default_rng(0))
-    assert set(batch.label.tolist()) == {0, 3, FLIP[3]}
-    for clip in range(64):
-        # the mask lies where the events lie, whatever was mirrored or shifted
-        busy = batch.counts[clip].numpy().reshape(8, 3, 14, 9, 14, 9).sum((1, 3, 5)) > 0
-        assert not (busy.reshape(8, 196) & ~batch.changed[clip].numpy()).any()
-        said = TOKENIZER.decode(batch.words[clip].tolist())
-        label = int(batch.label[clip])
-        speed = "quickly" if label == 0 else "slowly"
-        colour = "red" if with_frames else None
-        assert said == caption_of(label_slots(label, speed, colour))
-    assert (batch.frames is not None) == with_frames
-
-
-def test_limits_and_drop_are_within_their_ranges(clips):
-    source = clips(n=8, n_windows=8)
-    augmentation = Augmentation(
-        batch_size=64, n_windows=5, max_active=(9, 11), n_refresh=(2, 3), drop=0.5, max_shift=0
+def full(clips, **options) -> ClipSet:
+    """A set with all that a set can have."""
+    source = clips(**options)
+    n, n_windows = source.changed.shape[:2]
+    return replace(
+        source,
+        truth=~source.changed,
+        boxes=np.arange(n * n_windows * 12, dtype=np.float32).reshape(n, n_windows, 3, 4),
+        length=np.full(n, n_windows),
+        group=np.arange(n),
     )
-    batch = draw_batch(source, TOKENIZER, augmentation, np.random.default_rng(0))
-    assert batch.counts.shape[:2] == (64, 5)
-    assert set(batch.max_active.tolist()) == {9, 10, 11}
-    assert set(batch.n_refresh.tolist()) == {2, 3}
-    kept = batch.changed.float().mean() / source.changed.mean()
-    assert 0.6 < kept < 0.9
 
 
 def test_sparse_counts_are_the_counts():
@@ -78,33 +47,44 @@ def test_sparse_counts_are_the_counts():
     np.testing.assert_array_equal(sparse.dense(2, 5), counts[2:5])
 
 
-def test_joined_sets_keep_their_order(clips):
-    for with_frames in (False, True):
-        parts = [clips(n=2, seed=seed, with_frames=with_frames) for seed in (0, 1)]
-        joined = ClipSet.join(parts)
-        assert len(joined) == 4
-        np.testing.assert_array_equal(joined.counts[3].dense(), parts[1].counts[1].dense())
-        np.testing.assert_array_equal(joined.changed[2:], parts[1].changed)
-        assert joined.slots == parts[0].slots + parts[1].slots
-        assert (joined.frames is not None) == with_frames
+@pytest.mark.parametrize("with_frames", [False, True])
+def test_joined_sets_are_cut_apart_again(clips, with_frames):
+    parts = [full(clips, n=2, seed=seed, with_frames=with_frames) for seed in (0, 1)]
+    joined = ClipSet.join(parts)
+    assert len(joined) == 4
+    same(joined[:2], parts[0])
+    same(joined[2:], parts[1])
 
 
-@pytest.mark.slow
-def test_rendered_clips_have_what_they_promise():
-    frontend = Frontend.build()
-    made = make_clips(TRAIN_SEEDS[:1], frontend, with_frames=True)
-    n, n_windows = len(made), made.n_windows
-    assert n == len(LABELS)
-    assert made.label.tolist() == list(range(len(LABELS)))
-    assert made.changed.shape == made.score.shape == (n, n_windows, 196)
-    assert made.frames.shape == (n, n_windows // FRAME_EVERY, 224, 224, 3)
-    assert (made.score[made.changed] > 0).all()
-    again = make_clips(TRAIN_SEEDS[:1], frontend, with_frames=False)
-    for one, other in zip(again.counts, made.counts, strict=True):
-        np.testing.assert_array_equal(one.dense(), other.dense())
-    other = make_clips(TRAIN_SEEDS[:1], frontend, with_frames=False, repetition=1)
-    assert not np.array_equal(other.changed, made.changed)
+def test_joined_clips_of_unequal_length_are_filled_with_nothing(clips):
+    short, long = full(clips, n=2, n_windows=3), full(clips, n=2, n_windows=5)
+    joined = ClipSet.join([short, long])
+    assert joined.n_windows == 5
+    assert joined.lengths.tolist() == [3, 3, 5, 5]
+    assert joined.counts[0].dense().shape[0] == 5
+    assert not joined.counts[0].dense()[3:].any()
+    assert not joined.changed[:2, 3:].any()
+    assert np.isnan(joined.boxes[:2, 3:]).all()
+    np.testing.assert_array_equal(joined.boxes[:2, :3], short.boxes)
 
 
-def test_train_and_test_subjects_are_disjoint():
-    assert not set(TRAIN_SEEDS) & set(TEST_SEEDS)
+def test_what_one_part_lacks_the_whole_lacks(clips):
+    joined = ClipSet.join([full(clips, n=2), clips(n=2)])
+    assert joined.boxes is None
+    assert joined.truth is None
+
+
+@pytest.mark.parametrize("with_frames", [False, True])
+def test_a_file_gives_back_what_was_saved(clips, tmp_path, with_frames):
+    source = full(clips, n=3, with_frames=with_frames)
+    source.save(tmp_path / "one.npz")
+    same(ClipSet.load(tmp_path / "one.npz"), source)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"nothing of the kind"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "one.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match=r"one\.npz: cannot read the clips.*delete it"):
+        ClipSet.load(path)

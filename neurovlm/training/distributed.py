@@ -1,0 +1,70 @@
+"""Training on several processes, as ``torchrun`` starts them: gradients are averaged.
+
+A model is unrolled window by window, so gradients are reduced after the backward pass rather than
+by a wrapper of one forward pass. Every process draws batches of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class World:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files."""
+        return self.rank == 0
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the tensors of the first, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor.data, 0)
+
+    def average(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replace gradients by their mean over the processes; no gradient counts as zero."""
+        if self.size == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            distributed.all_reduce(parameter.grad)
+            parameter.grad /= self.size
+
+    def any(self, what: bool) -> bool:
+        """Whether it is so in any process."""
+        if self.size == 1:
+            return what
+        told = torch.tensor(float(what), device="cuda" if _backend() == "nccl" else "cpu")
+        distributed.all_reduce(told)
+        return bool(told > 0)
+
+
+def _backend() -> str:
+    return str(distributed.get_backend())
+
+
+@contextmanager
+def joined(device: str) -> Iterator[World]:
+    """Join the processes that ``torchrun`` started; one alone when it did not."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World()
+        return
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield World(distributed.get_rank(), size)
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,162 @@
+"""Training of the heads behind a frozen encoder.
+
+Encoding a clip once and keeping what the heads read of it makes a pass of the heads some twenty
+times cheaper than a pass of the whole model, so they see many more subjects for the same work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from neurovlm.language.tokenizer import END
+from neurovlm.sttf.window import SttfState
+from neurovlm.training.batch import Batch, draw_batch
+from neurovlm.training.data import UNKNOWN, ClipSet
+from neurovlm.training.loop import SMOOTHING, boxes_loss, encode, words_loss
+from neurovlm.training.recipe import Stage
+from neurovlm.zoo.model import SttfModel
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a frozen encoder saw of n clips of T windows.
+
+    Attributes
+    ----------
+    sketch
+        float16 ``(n, T, N * channels)``, see `neurovlm.sttf.head.Readout.sketch`.
+    tokens
+        float16 ``(n, K, N, D)``, the memory after the windows of `caption_windows`.
+    score, age
+        int16 ``(n, K, N)``, at the same windows.
+    boxes
+        float32 ``(n, K, boxes, 4)``, at the same windows; NaN where nothing is known.
+    label, words
+        As in `neurovlm.training.batch.Batch`.
+    """
+
+    sketch: Tensor
+    tokens: Tensor
+    score: Tensor
+    age: Tensor
+    boxes: Tensor
+    label: Tensor
+    words: Tensor
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @classmethod
+    def join(cls, parts: Sequence[Seen]) -> Seen:
+        """All clips of ``parts``; captions are padded to the longest."""
+        longest = max(part.words.shape[1] for part in parts)
+        padded = [replace(part, words=_padded(part.words, longest)) for part in parts]
+        return cls(*(torch.cat([getattr(p, f.name) for p in padded]) for f in fields(cls)))
+
+
+def _padded(words: Tensor, length: int) -> Tensor:
+    return functional.pad(words, (0, length - words.shape[1]), value=END)
+
+
+def caption_windows(n_windows: int) -> tuple[int, int]:
+    """Windows after which a caption is asked for: at two thirds of a clip and at its end."""
+    return 2 * n_windows // 3 - 1, n_windows - 1
+
+
+@torch.no_grad()
+def look(model: SttfModel, batch: Batch) -> Seen:
+    """Run the encoder over a batch and keep what the heads read."""
+    state: SttfState | None = None
+    n_windows = batch.counts.shape[1]
+    sketches, kept = [], []
+    for window in range(n_windows):
+        state = encode(model, batch, window, state, dense=False).state
+        memory, quiet, score = state.memory, state.policy.quiet, batch.score[:, window]
+        sketches.append(model.head.readout.sketch(memory.patches, quiet, score).half())
+        if window in caption_windows(n_windows):
+            boxes = torch.full((len(batch.label), len(model.spec.box_classes), 4), torch.nan)
+            if batch.boxes is not None:
+                boxes = batch.boxes[:, window]
+            kept.append((memory.patches.half(), score.short(), memory.age.short(), boxes))
+    tokens, score, age, boxes = (torch.stack(column, 1) for column in zip(*kept, strict=True))
+    sketch = torch.stack(sketches, 1)
+    return Seen(sketch, tokens, score, age, boxes, batch.label, batch.words)
+
+
+def look_at_files(
+    model: SttfModel,
+    paths: Sequence[Path],
+    stage: Stage,
+    seed: int,
+    workers: int,
+    report: Callable[[int], None] = lambda done: None,
+) -> Seen:
+    """Show every clip of every file to the encoder once, varied as the stage says."""
+    task, parts = partial(_look_at_one, model, stage, seed), []
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for part in pool.map(task, paths):
+            parts.append(part)
+            report(len(parts))
+    return Seen.join(parts)
+
+
+def _look_at_one(model: SttfModel, stage: Stage, seed: int, path: Path) -> Seen:
+    return look_at_clips(model, ClipSet.load(path), stage, np.random.default_rng([seed, _id(path)]))
+
+
+def _id(path: Path) -> int:
+    """Subject of a file of `neurovlm.training.clips.rendered`."""
+    return int(path.stem.partition("-")[0])
+
+
+def look_at_clips(model: SttfModel, clips: ClipSet, stage: Stage, rng: np.random.Generator) -> Seen:
+    """Show every clip to the encoder once, in a random order."""
+    everyone = replace(stage.augmentation, batch_size=len(clips))
+    return look(model, draw_batch(clips, model.tokenizer, everyone, rng))
+
+
+def head_parameters(model: SttfModel) -> list[torch.nn.Parameter]:
+    """What learns behind a frozen encoder; what made the sketches stays as it is."""
+    head = model.head
+    parts: list[torch.nn.Module] = [head.readout.place, head.norm, head.motion, head.recurrent]
+    parts += [head.label, model.decoder, *([] if model.boxes is None else [model.boxes])]
+    return [parameter for part in parts for parameter in part.parameters()]
+
+
+def heads_loss(
+    model: SttfModel, seen: Seen, index: Tensor, stage: Stage, moment: int
+) -> dict[str, Tensor]:
+    """Weighted losses by name on the clips at ``index``, captions and boxes at ``moment``."""
+    head, n_tokens = model.head, seen.tokens.shape[2]
+    sketch = seen.sketch[index].float().unflatten(-1, (n_tokens, -1))
+    sketch = sketch * functional.dropout(torch.ones(*sketch.shape[:3], 1), stage.token_dropout)
+    observed = head.norm(head.readout.place(sketch.flatten(2)))
+    states, _ = head.advance(observed, head.initial(len(index)))
+    states = functional.dropout(states, stage.state_dropout)
+    first = min(stage.first_window, states.shape[1] - 1)
+    logits = head.label(states[:, first:]).flatten(0, 1)
+    truth = seen.label[index, None].expand(-1, states.shape[1] - first).flatten()
+    label = functional.cross_entropy(
+        logits, truth, label_smoothing=SMOOTHING, ignore_index=UNKNOWN, reduction="sum"
+    )
+    tokens = seen.tokens[index, moment].float()
+    window = caption_windows(states.shape[1])[moment]
+    context = model.decoder.context(
+        states[:, window], tokens, seen.score[index, moment], seen.age[index, moment]
+    )
+    losses = {
+        "label": stage.label_weight * label / (truth != UNKNOWN).sum().clamp(min=1),
+        "caption": stage.caption_weight * words_loss(model, context, seen.words[index]),
+    }
+    if model.boxes is not None:
+        losses["boxes"] = stage.box_weight * boxes_loss(model, tokens, seen.boxes[index, moment])
+    return losses

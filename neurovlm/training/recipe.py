@@ -1,0 +1,212 @@
+"""Recipes: how a model is trained, stage after stage, as data.
+
+A recipe is a TOML file or one of `RECIPES`; everything that decides the weights beside the seed
+stands in it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from neurovlm.core.errors import InputFileError, UsageError
+from neurovlm.language.decoder import DecoderConfig
+from neurovlm.sttf.boxes import BoxConfig
+from neurovlm.sttf.config import EncoderConfig
+from neurovlm.training.batch import Augmentation
+from neurovlm.training.clips import Mixture
+from neurovlm.zoo.spec import ModelSpec, config_from_mapping
+
+Part = Literal["whole", "heads"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training with one schedule.
+
+    Attributes
+    ----------
+    name
+        For messages and the history.
+    part
+        ``"whole"``: everything learns. ``"heads"``: the encoder is frozen and runs once over all
+        clips; label head, box head and decoder learn on what it saw.
+    steps
+        Batches.
+    learning_rate, warmup, weight_decay, clip_norm
+        AdamW with linear warm-up over the share ``warmup`` of the steps and a cosine to 0.
+    averaging
+        The weights that are kept are a running mean, whose memory grows to
+        ``1 / (1 - averaging)`` steps.
+    first_window
+        Labels count from this window on (16 windows of 25 ms: 0.4 s).
+    learn_share
+        Share of the windows in which the encoder learns: more clips for the same work.
+    dense_share, part_dense_share
+        Shares of batches in which all windows, or the one before a caption, are dense steps.
+    teach_share
+        Share of batches that are also shown to the teacher, dense, for the three next weights.
+    token_weight, kl_weight, drift_weight
+        Of the distance of tokens to the teacher's, of the divergence of labels, of the estimate
+        of that distance by the drift head.
+    label_weight, caption_weight, box_weight
+        Of the losses by truth.
+    token_dropout, state_dropout
+        Shares of a frozen encoder's tokens, and of the recurrent state, that go unseen (heads).
+    quantise
+        Round weights and activations of linear layers to eight bits while training.
+    bfloat16
+        Run products in bfloat16; weights, norms and losses stay in float32.
+    check_every, patience
+        Steps between looks at people held out; so many looks without gain end the stage. The best
+        weights are kept. 0 never ends a stage early.
+    augmentation
+        How batches vary.
+    """
+
+    name: str = "clips"
+    part: Part = "whole"
+    steps: int = 300
+    learning_rate: float = 2e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    averaging: float = 0.99
+    first_window: int = 16
+    learn_share: float = 0.35
+    dense_share: float = 0.0
+    part_dense_share: float = 0.3
+    teach_share: float = 0.0
+    token_weight: float = 1.0
+    kl_weight: float = 1.0
+    drift_weight: float = 1.0
+    label_weight: float = 1.0
+    caption_weight: float = 0.5
+    box_weight: float = 0.2
+    token_dropout: float = 0.1
+    state_dropout: float = 0.1
+    quantise: bool = False
+    bfloat16: bool = False
+    check_every: int = 100
+    patience: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if self.part not in get_args(Part):
+            raise UsageError(f"stage {self.name}: part must be whole or heads, got {self.part!r}")
+        if min(self.steps, self.check_every) < 1:
+            raise UsageError(
+                f"stage {self.name}: steps and check_every must be at least 1, "
+                f"got {self.steps} and {self.check_every}"
+            )
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Procedural subjects to train on.
+
+    Attributes
+    ----------
+    subjects
+        How many; a stage of the whole model takes the first ``whole_subjects``.
+    whole_subjects
+        Kept in memory, frames included.
+    held_out
+        Other subjects, by which early stopping goes; neither trained nor tested on.
+    frames_every
+        Every so many a subject has frames; most recordings have none.
+    mixture
+        Styles and motions.
+    """
+
+    subjects: int = 300
+    whole_subjects: int = 110
+    held_out: int = 6
+    frames_every: int = 5
+    mixture: Mixture = field(default_factory=Mixture)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model, the scenes it sees and the stages it goes through.
+
+    Attributes
+    ----------
+    spec
+        The model; labels are replaced by those of the data where it is no scene.
+    scenes
+        Where the data is scenes.
+    stages
+        In order.
+    variants
+        Varied forms of each recording where the data is recordings.
+    """
+
+    spec: ModelSpec = field(default_factory=ModelSpec)
+    scenes: Scenes = field(default_factory=Scenes)
+    stages: tuple[Stage, ...] = (Stage(),)
+    variants: int = 4
+
+
+TINY = ModelSpec(
+    name="sttf-tiny",
+    encoder=EncoderConfig(dim=64, depth=2, heads=2, uncertainty=True),
+    decoder=DecoderConfig(dim=64, depth=2, heads=4),
+    boxes=BoxConfig(n_classes=3),
+)
+"""The smallest model that was seen to reach the targets in the time allowed."""
+
+HEADS = Augmentation(batch_size=48, n_windows=None, max_active=(24, 32), n_refresh=(6, 8), drop=0.1)
+
+RECIPES = {
+    "sttf-tiny": Recipe(
+        spec=TINY,
+        stages=(
+            Stage(name="clips", steps=600, teach_share=0.1, check_every=100),
+            Stage(
+                name="heads",
+                part="heads",
+                steps=1600,
+                weight_decay=0.1,
+                averaging=0.998,
+                caption_weight=4.0,
+                check_every=200,
+                augmentation=HEADS,
+            ),
+        ),
+    ),
+    "quick": Recipe(
+        spec=replace(TINY, name="quick"),
+        scenes=Scenes(subjects=4, whole_subjects=4, held_out=1),
+        stages=(Stage(name="clips", steps=6, check_every=3, teach_share=0.5),),
+    ),
+}
+"""``sttf-tiny`` makes the shipped weights; ``quick`` shows in a minute that everything works."""
+
+
+def read_recipe(recipe: str | Path) -> Recipe:
+    """Recipe by name or from a TOML file.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or key, naming the known ones.
+    InputFileError
+        When the file cannot be read.
+    """
+    path = Path(recipe)
+    if path.suffix != ".toml":
+        if str(recipe) not in RECIPES:
+            raise UsageError(
+                f"no recipe {str(recipe)!r}; known are {', '.join(RECIPES)}, "
+                "or give the path of a .toml file"
+            )
+        return RECIPES[str(recipe)]
+    try:
+        mapping: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputFileError(f"{path}: cannot read the recipe: {error}") from error
+    return config_from_mapping(Recipe, mapping, str(path))

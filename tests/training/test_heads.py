@@ -1,0 +1,99 @@
+"""Heads behind a frozen encoder see what the whole model sees, and learn from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from neurovlm.sttf.boxes import BoxConfig
+from neurovlm.training.batch import Augmentation, draw_batch
+from neurovlm.training.data import UNKNOWN
+from neurovlm.training.heads import (
+    Seen,
+    caption_windows,
+    head_parameters,
+    heads_loss,
+    look,
+    look_at_clips,
+    look_at_files,
+)
+from neurovlm.training.loop import Plan, unroll
+from neurovlm.training.recipe import Stage
+
+STAGE = Stage(
+    part="heads",
+    first_window=2,
+    token_dropout=0.0,
+    state_dropout=0.0,
+    augmentation=Augmentation(batch_size=4, n_windows=None, max_active=(8, 12), n_refresh=(1, 2)),
+)
+
+
+def test_what_is_kept_gives_the_states_of_the_whole_model(build, clips):
+    model = build().eval()
+    batch = draw_batch(clips(n_windows=6), model.tokenizer, STAGE.augmentation, _rng())
+    seen = look(model, batch)
+    whole = unroll(model, batch, Plan(captions=frozenset(caption_windows(6))))
+    head = model.head
+    with torch.no_grad():
+        observed = head.norm(head.readout.place(seen.sketch.float()))
+        states, _ = head.advance(observed, head.initial(len(seen)))
+    torch.testing.assert_close(states, whole.states, atol=2e-2, rtol=0)  # sketches have 11 bits
+    for moment, window in enumerate(caption_windows(6)):
+        memory = whole.memories[window]
+        torch.testing.assert_close(
+            seen.tokens[:, moment].float(), memory.patches, atol=5e-3, rtol=2e-3
+        )
+        assert torch.equal(seen.age[:, moment].long(), memory.age)
+
+
+def test_losses_teach_heads_and_nothing_else(build, clips):
+    spec = build().spec
+    model = build(spec=replace(spec, boxes=BoxConfig(hidden=8, n_mix=1)))
+    source = replace(clips(), boxes=np.tile(np.float32([9, 9, 60, 60]), (8, 6, 3, 1)))
+    seen = look_at_clips(model, source, STAGE, _rng())
+    sum(heads_loss(model, seen, torch.arange(4), STAGE, 1).values()).backward()
+    learned = {id(p) for p in model.parameters() if p.grad is not None}
+    assert learned == {id(p) for p in head_parameters(model)}
+
+
+def test_unknown_labels_cost_nothing(build, clips):
+    model = build()
+    source = replace(clips(n=4), label=np.full(4, UNKNOWN), slots=({},) * 4)
+    seen = look_at_clips(model, source, STAGE, _rng())
+    losses = heads_loss(model, seen, torch.arange(4), STAGE, 0)
+    assert losses["label"] == losses["caption"] == 0
+
+
+def test_files_are_seen_in_their_order_whoever_reads_them(build, clips, tmp_path):
+    model, paths = build().eval(), [tmp_path / "7.npz", tmp_path / "10-rgb.npz"]
+    for seed, path in enumerate(paths):
+        clips(n=2, n_windows=8, seed=seed, with_frames="rgb" in path.name).save(path)
+    one, two = (look_at_files(model, paths, STAGE, 3, workers) for workers in (1, 2))
+    assert len(one) == 4
+    assert torch.equal(one.sketch, two.sketch)
+    assert torch.equal(one.words, two.words)
+    other = look_at_files(model, paths[::-1], STAGE, 3, 1)
+    assert torch.equal(other.sketch[:2], one.sketch[2:])
+
+
+def test_joined_captions_are_padded_to_the_longest(build, clips):
+    model = build()
+    with_colour = look_at_clips(model, clips(n=2, n_windows=8, with_frames=True), STAGE, _rng())
+    without = look_at_clips(model, clips(n=2, n_windows=8), STAGE, _rng())
+    joined = Seen.join([without, with_colour])
+    said = [model.tokenizer.decode(row) for row in joined.words.tolist()]
+    assert said[:2] == [model.tokenizer.decode(row) for row in without.words.tolist()]
+    assert sum("red" in text for text in said) == 2
+
+
+@pytest.mark.parametrize(("n", "expected"), [(60, (39, 59)), (3, (1, 2))])
+def test_captions_are_asked_for_at_two_thirds_and_at_the_end(n, expected):
+    assert caption_windows(n) == expected
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(0)
