@@ -26,7 +26,7 @@ from benchmarks.common import machine, show
 from benchmarks.sttf_clips import MASKS, batches_of_subjects
 from benchmarks.sttf_runs import Outcome, ratio_interval, run
 from neurovlm.events.scenes import TEST_SEEDS
-from neurovlm.training.loop import Batch
+from neurovlm.training.batch import Batch
 from neurovlm.zoo.load import load
 from neurovlm.zoo.model import SttfModel
 from neurovlm.zoo.spec import ModelSpec

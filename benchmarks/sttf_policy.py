@@ -26,7 +26,7 @@ from benchmarks.common import machine, show
 from benchmarks.sttf_clips import batches_of_subjects
 from benchmarks.sttf_runs import Outcome, difference_interval, run
 from neurovlm.events.scenes import TEST_SEEDS, TRAIN_SEEDS
-from neurovlm.training.loop import Batch
+from neurovlm.training.batch import Batch
 from neurovlm.training.thresholds import (
     FitThresholds,
     fit_thresholds,

@@ -15,7 +15,7 @@ from torch import Tensor
 from neurovlm.core.ops import total_macs
 from neurovlm.sttf.counts import encoder_counts
 from neurovlm.sttf.uncertainty import drift
-from neurovlm.training.loop import Batch
+from neurovlm.training.batch import Batch
 from neurovlm.training.thresholds import Seen, watch
 from neurovlm.zoo.model import SttfModel
 

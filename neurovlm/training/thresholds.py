@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from neurovlm.sttf.thresholds import ThresholdConfig
 from neurovlm.sttf.window import SttfState, encode_window
-from neurovlm.training.loop import Batch
+from neurovlm.training.batch import Batch
 from neurovlm.zoo.model import SttfModel
 from neurovlm.zoo.spec import ModelSpec
 
