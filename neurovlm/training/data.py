@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import prod
@@ -160,7 +161,7 @@ class ClipSet:
             "shape": np.array(self.counts[0].shape),
             "slots": np.array(json.dumps(self.slots)),
         }
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(f".{os.getpid()}.partial")  # others may render it too
         with partial.open("wb") as file:
             np.savez(file, **arrays)
         partial.replace(path)

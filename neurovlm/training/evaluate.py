@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurovlm.core.errors import UsageError
 from neurovlm.events.io import open_recording
 from neurovlm.events.scenes.motion import MOTIONS
 from neurovlm.events.scenes.subject import TEST_SEEDS, TRAIN_SEEDS
@@ -60,10 +61,19 @@ def retention(
 ) -> tuple[float, float, float]:
     """Accuracy of ``sparse`` over that of ``dense`` and its 95 % interval.
 
-    The bootstrap draws clips, each with both of its results (paired).
+    The bootstrap draws clips, each with both of its results (paired); draws in which the dense
+    twin names nothing have no ratio and are left out.
+
+    Raises
+    ------
+    UsageError
+        When the dense twin names no clip at all.
     """
+    if not dense.any():
+        raise UsageError("retention: the dense twin names no clip right; nothing to retain")
     rng = np.random.default_rng(seed)
     chosen = rng.integers(len(sparse), size=(RESAMPLES, len(sparse)))
+    chosen = chosen[dense[chosen].any(1)]
     ratios = sparse[chosen].mean(1) / dense[chosen].mean(1)
     low, high = np.quantile(ratios, (0.025, 0.975))
     return float(sparse.mean() / dense.mean()), float(low), float(high)

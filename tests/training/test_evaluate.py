@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from neurovlm.core.errors import UsageError
 from neurovlm.sttf.boxes import BoxConfig
 from neurovlm.training.data import UNKNOWN
 from neurovlm.training.evaluate import compare, confusion, flat, retention
@@ -127,6 +128,11 @@ def test_compare_holds_a_model_against_its_dense_twin(build, clips):
     assert scores["dense_accuracy"] == dense.accuracy
     assert scores["mean_active"] == sparse.n_active.mean()
     assert "box_map50" not in scores
+
+
+def test_nothing_can_be_retained_of_nothing():
+    with pytest.raises(UsageError, match="names no clip right"):
+        retention(np.array([True]), np.array([False]))
 
 
 def test_flat_scores_leave_single_seeds_out():
