@@ -30,7 +30,7 @@ test-all: setup
 bench: setup
 	$(BIN)/python -m benchmarks.bench_spiking --full
 	$(BIN)/python -m benchmarks.bench_pipeline
-	$(BIN)/python -m benchmarks.bench_quality
+	$(BIN)/neurovlm evaluate sttf-tiny
 	$(BIN)/python -m benchmarks.bench_mask
 	$(BIN)/python -m benchmarks.bench_estimates
 

@@ -65,6 +65,7 @@ def train(
         raise UsageError("--device cuda: this machine has none that torch can use; use cpu")
     torch.set_num_threads(threads)
     told, config = read_recipe(recipe), DetectorConfig()
+    larger = None if teacher is None else load(teacher)[0]
     frontend = Frontend.build(config, detector=cast("Any", detector), window_ms=told.spec.window_ms)
     steps = sum(stage.steps for stage in told.stages)
     with joined(device) as world, _bar(steps, world.is_first) as report:
@@ -79,7 +80,7 @@ def train(
             run.RunConfig(
                 out, seed, resume, workers, math.inf if minutes is None else 60 * minutes, device
             ),
-            teacher=None if teacher is None else load(teacher)[0],
+            teacher=larger,
             world=world,
             report=report,
         )

@@ -155,7 +155,8 @@ def labelled_clips(
     Parameters
     ----------
     vary
-        Augmentation of the events before the front end (`neurovlm.training.augment`).
+        Augmentation of the events before the front end (`neurovlm.training.augment`); a
+        recording that it leaves no event of is taken as it is.
     """
     names = {name: k for k, name in enumerate(sorted(labelled.groups))}
     rng = np.random.default_rng(seed)
@@ -163,7 +164,9 @@ def labelled_clips(
     for sample in labelled.samples:
         stream = sample.read()
         forms = [stream] if vary is None else [vary(stream, rng) for _ in range(variants)]
-        parts += [_recorded(form, sample, frontend, names) for form in forms]
+        parts += [
+            _recorded(form if len(form) else stream, sample, frontend, names) for form in forms
+        ]
     return ClipSet.join(parts)
 
 

@@ -7,10 +7,9 @@ stands in it.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from neurovlm.core.errors import InputFileError, UsageError
 from neurovlm.language.decoder import DecoderConfig
@@ -206,7 +205,16 @@ def read_recipe(recipe: str | Path) -> Recipe:
             )
         return RECIPES[str(recipe)]
     try:
-        mapping: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        mapping = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputFileError(f"{path}: cannot read the recipe: {error}") from error
-    return config_from_mapping(Recipe, mapping, str(path))
+    stages = mapping.pop("stages", None)
+    found = config_from_mapping(Recipe, mapping, str(path))
+    if stages is None:
+        return found
+    if not isinstance(stages, list) or not stages:
+        raise UsageError(f"{path}: stages must be tables [[stages]], at least one")
+    read = (
+        config_from_mapping(Stage, stage, f"{path}: stages.{k}") for k, stage in enumerate(stages)
+    )
+    return replace(found, stages=tuple(read))

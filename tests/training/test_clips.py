@@ -81,6 +81,8 @@ def test_recordings_become_clips_of_their_own_length(frontend):
     np.testing.assert_array_equal(clips.counts[0].dense(0, 12), see(stream(0.3), frontend)[0])
     varied = labelled_clips(labelled, frontend, variants=2, vary=lambda events, rng: events)
     assert varied.label.tolist() == [0, 0, 1, 1, 0, 0]
+    gone = labelled_clips(labelled, frontend, variants=1, vary=lambda events, rng: events[:0])
+    np.testing.assert_array_equal(gone.changed, clips.changed)  # nothing would be left to see
 
 
 def test_another_detector_or_mixture_has_another_folder(frontend):
