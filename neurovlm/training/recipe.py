@@ -15,6 +15,7 @@ from neurovlm.core.errors import InputFileError, UsageError
 from neurovlm.language.decoder import DecoderConfig
 from neurovlm.sttf.boxes import BoxConfig
 from neurovlm.sttf.config import EncoderConfig
+from neurovlm.sttf.head import HeadConfig
 from neurovlm.training.batch import Augmentation
 from neurovlm.training.clips import Mixture
 from neurovlm.zoo.spec import ModelSpec, config_from_mapping
@@ -121,7 +122,7 @@ class Scenes:
         Styles and motions.
     """
 
-    subjects: int = 300
+    subjects: int = 440
     whole_subjects: int = 110
     held_out: int = 6
     frames_every: int = 5
@@ -153,10 +154,11 @@ class Recipe:
 TINY = ModelSpec(
     name="sttf-tiny",
     encoder=EncoderConfig(dim=64, depth=2, heads=2, uncertainty=True),
+    head=HeadConfig(kind="conv", channels=24, observed_dim=96),
     decoder=DecoderConfig(dim=64, depth=2, heads=4),
     boxes=BoxConfig(n_classes=3),
 )
-"""The smallest model that was seen to reach the targets in the time allowed."""
+"""A head by convolutions learned faster on the same clips than one with weights for every place."""
 
 HEADS = Augmentation(batch_size=48, n_windows=None, max_active=(24, 32), n_refresh=(6, 8), drop=0.1)
 
@@ -164,11 +166,11 @@ RECIPES = {
     "sttf-tiny": Recipe(
         spec=TINY,
         stages=(
-            Stage(name="clips", steps=600, teach_share=0.1, check_every=100),
+            Stage(name="clips", steps=700, teach_share=0.1, check_every=100),
             Stage(
                 name="heads",
                 part="heads",
-                steps=1600,
+                steps=2400,
                 weight_decay=0.1,
                 averaging=0.998,
                 caption_weight=4.0,
