@@ -5,8 +5,8 @@ Active set of a window, in this order and never more than ``max_active``:
 1. changed patches by the evidence they gathered since they were last computed, so that a patch
    the cap turned away comes back first;
 2. up to ``n_uncertain`` remembered tokens whose estimated drift is above ``uncertain_above``;
-3. the oldest of the others: as many as patches changed, between ``idle_refresh`` and
-   ``n_refresh``. Where nothing happens, little has to be refreshed.
+3. the oldest of the others: one for every two that changed, between ``idle_refresh`` and
+   ``n_refresh``. Where little happens, little has to be refreshed.
 
 Slots of 2 and 3 are reserved, so that a flood of events cannot starve them: while something
 changes everywhere every age stays at or below ``ceil(N / n_refresh)``, and always at or below
@@ -271,7 +271,7 @@ def _limits(limits: Limits | None, config: PolicyConfig, n_streams: int) -> tupl
 
 def _refresh_slots(owed: Tensor, most: Tensor, config: PolicyConfig) -> Tensor:
     n_changed = (owed > 0).sum(-1, keepdim=True)
-    return torch.minimum(n_changed.clamp(min=config.idle_refresh), most)
+    return torch.minimum((n_changed // 2).clamp(min=config.idle_refresh), most)
 
 
 def _rank(priority: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from neurovlm.language.decoder import DecoderConfig
 from neurovlm.sttf.boxes import BoxConfig
 from neurovlm.sttf.config import EncoderConfig
 from neurovlm.sttf.head import HeadConfig
+from neurovlm.sttf.policy import PolicyConfig
 from neurovlm.training.batch import Augmentation
 from neurovlm.training.clips import Mixture
 from neurovlm.zoo.spec import ModelSpec, config_from_mapping
@@ -122,8 +123,8 @@ class Scenes:
         Styles and motions.
     """
 
-    subjects: int = 440
-    whole_subjects: int = 110
+    subjects: int = 400
+    whole_subjects: int = 400
     held_out: int = 6
     frames_every: int = 5
     mixture: Mixture = field(default_factory=Mixture)
@@ -157,16 +158,17 @@ TINY = ModelSpec(
     head=HeadConfig(kind="conv", channels=24, observed_dim=96),
     decoder=DecoderConfig(dim=64, depth=2, heads=4),
     boxes=BoxConfig(n_classes=3),
+    policy=PolicyConfig(max_active=28),
 )
 """A head by convolutions learned faster on the same clips than one with weights for every place."""
 
-HEADS = Augmentation(batch_size=48, n_windows=None, max_active=(24, 32), n_refresh=(6, 8), drop=0.1)
+HEADS = Augmentation(batch_size=48, n_windows=None, max_active=(20, 30), n_refresh=(6, 8), drop=0.1)
 
 RECIPES = {
     "sttf-tiny": Recipe(
         spec=TINY,
         stages=(
-            Stage(name="clips", steps=700, teach_share=0.1, check_every=100),
+            Stage(name="clips", steps=1500, teach_share=0.1, check_every=250),
             Stage(
                 name="heads",
                 part="heads",
@@ -174,7 +176,7 @@ RECIPES = {
                 weight_decay=0.1,
                 averaging=0.998,
                 caption_weight=4.0,
-                check_every=200,
+                check_every=400,
                 augmentation=HEADS,
             ),
         ),

@@ -64,8 +64,8 @@ def test_refresh_bounds_every_age_and_cap_bounds_every_window(share, cap, n_refr
         assert int(age.max()) <= math.ceil(N / n_refresh)
 
 
-@pytest.mark.parametrize(("n_changed", "n_refreshed"), [(0, 2), (1, 2), (5, 5), (8, 8), (60, 8)])
-def test_as_many_are_refreshed_as_changed_between_two_limits(n_changed, n_refreshed):
+@pytest.mark.parametrize(("n_changed", "n_refreshed"), [(0, 2), (1, 2), (7, 3), (16, 8), (60, 8)])
+def test_one_is_refreshed_for_two_that_changed_between_two_limits(n_changed, n_refreshed):
     score = spikes(dict.fromkeys(range(n_changed), 1))
     config = PolicyConfig(max_active=32, n_refresh=8, idle_refresh=2)
     selection = select(owing(score), torch.zeros_like(score), None, config)
