@@ -19,10 +19,28 @@ from neurovlm.pipeline.config import RunConfig
 from neurovlm.pipeline.result import Prediction, RecordingInfo, RunResult, Snapshot
 from neurovlm.pipeline.work import StepKind, model_layers
 from neurovlm.spiking.trace import Trace
+from neurovlm.sttf.boxes import Detections
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.zoo.model import ModelState, StepOutput, SttfModel
 
 MAX_SNAPSHOTS = 16
+
+
+class _Few:
+    """At most `MAX_SNAPSHOTS` of ever more windows, evenly spaced; what is dropped is freed."""
+
+    def __init__(self) -> None:
+        self.kept: list[Snapshot] = []
+        self._stride = 1
+        self._n_seen = 0
+
+    def add(self, snapshot: Snapshot) -> None:
+        if self._n_seen % self._stride == 0:
+            self.kept.append(snapshot)
+        self._n_seen += 1
+        if len(self.kept) > MAX_SNAPSHOTS:
+            self._stride *= 2
+            self.kept = self.kept[::2]
 
 
 class Collector:
@@ -37,8 +55,7 @@ class Collector:
         self._steps: Counter[StepKind] = Counter()
         self._captions: Counter[int] = Counter()
         self._predictions: list[Prediction] = []
-        self._snapshots: list[Snapshot] = []
-        self._stride = 1
+        self._snapshots, self._sightings = _Few(), _Few()
         self._told: tuple[Tensor, Tensor] | None = None
         self._t_us = 0
 
@@ -64,18 +81,11 @@ class Collector:
         self._outputs.append(output)
         kind = StepKind(len(output.active), output.dense, frame is not None, output.n_rows)
         self._steps[kind] += 1
-        self._keep(Snapshot(index, result.counts[0], frame))
+        self._last = Snapshot(index, result.counts[0], frame)
+        self._snapshots.add(self._last)
         self._t_us = t_us
         if (index + 1) % self._config.caption_every == 0:
             self._caption(state)
-
-    def _keep(self, snapshot: Snapshot) -> None:
-        if snapshot.window % self._stride:
-            return
-        self._snapshots.append(snapshot)
-        if len(self._snapshots) > MAX_SNAPSHOTS:
-            self._stride *= 2
-            self._snapshots = [s for s in self._snapshots if s.window % self._stride == 0]
 
     def _caption(self, state: ModelState) -> None:
         """Decode only when what the decoder reads moved since it last did; else repeat it."""
@@ -87,9 +97,10 @@ class Collector:
             text, confidence = self._model.caption(state)
             with_end = len(text.split()) + 1  # a caption cut off at the longest length has no end
             self._captions[min(with_end, self._model.spec.decoder.max_words)] += 1
+            found = self._find(state)
         else:
-            text = self._predictions[-1].caption
-            confidence = self._predictions[-1].caption_confidence
+            last = self._predictions[-1]
+            text, confidence, found = last.caption, last.caption_confidence, last.found
         self._predictions.append(
             Prediction(
                 self._t_us,
@@ -98,8 +109,16 @@ class Collector:
                 text,
                 confidence,
                 repeated=not decode,
+                found=found,
             )
         )
+
+    def _find(self, state: ModelState) -> Detections | None:
+        if self._model.boxes is None:
+            return None
+        found = self._model.find(state)
+        self._sightings.add(dataclasses.replace(self._last, found=found))
+        return found
 
     def finish(
         self, state: ModelState, trace: Trace, recording: RecordingInfo, detector: DetectorConfig
@@ -139,7 +158,8 @@ class Collector:
             probabilities=np.stack([output.probabilities for output in self._outputs]),
             events=np.stack(self._events),
             predictions=tuple(self._predictions),
-            snapshots=tuple(self._snapshots),
+            snapshots=tuple(self._snapshots.kept),
+            sightings=tuple(self._sightings.kept),
             trace=trace,
             workload=workload,
         )

@@ -14,6 +14,7 @@ from neurovlm.core.mask import ChangeMask
 from neurovlm.counting.spiking_ops import SpikingTotals, spiking_totals
 from neurovlm.pipeline.config import RunConfig
 from neurovlm.spiking.trace import Trace
+from neurovlm.sttf.boxes import Detections
 from neurovlm.zoo.spec import ModelSpec
 
 _PACKAGES = ("neurovlm", "numpy", "torch", "nir", "numba", "snntorch", "lava-nc")
@@ -54,7 +55,10 @@ class Prediction:
     caption_confidence
         Geometric mean of the probabilities of the caption's words.
     repeated
-        Whether the caption is the last one again, because too little had changed to decode anew.
+        Whether caption and boxes are the last ones again, because too little had changed to
+        decode anew.
+    found
+        Boxes around ``spec.box_classes``; None where the model draws none.
     """
 
     t_us: int
@@ -63,6 +67,7 @@ class Prediction:
     caption: str
     caption_confidence: float
     repeated: bool = False
+    found: Detections | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +82,14 @@ class Snapshot:
         uint8 ``(3, pixels, pixels)``: OFF events, ON events, filter spikes.
     frame
         uint8 RGB ``(224, 224, 3)``, or None.
+    found
+        Boxes where they were asked for in this window, else None.
     """
 
     window: int
     counts: NDArray[np.uint8]
     frame: NDArray[np.uint8] | None
+    found: Detections | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +113,9 @@ class RunResult:
         One per caption.
     snapshots
         At most sixteen windows, evenly spaced.
+    sightings
+        At most sixteen of the windows in which boxes were found, evenly spaced; none where the
+        model draws none.
     trace
         Spikes of every population; the input is counted, not kept.
     workload
@@ -122,6 +133,7 @@ class RunResult:
     events: NDArray[np.int64]
     predictions: tuple[Prediction, ...]
     snapshots: tuple[Snapshot, ...]
+    sightings: tuple[Snapshot, ...]
     trace: Trace
     workload: Workload
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hw_models import LayerOps
 from neurovlm.counting.analytic import bucket, summed_layers
-from neurovlm.zoo.counts import count_caption, count_step
+from neurovlm.zoo.counts import count_boxes, count_caption, count_step
 from neurovlm.zoo.spec import ModelSpec
 
 
@@ -50,7 +50,8 @@ def model_layers(
     steps
         How often each kind of step was taken.
     captions
-        How often a caption of each length (words, end included) was decoded.
+        How often a caption of each length (words, end included) was decoded; boxes are drawn
+        with every one.
     """
     n_tokens = spec.encoder.grid.n_patches
     shapes: Counter[tuple[int, bool, bool]] = Counter()  # many kinds share one padded step
@@ -74,5 +75,6 @@ def model_layers(
         (count_step(spec, n_tokens, dense=True, with_frame=frame), times)
         for frame, times in frames.items()
     ]
-    words = [(count_caption(spec, n_words), times) for n_words, times in captions.items()]
-    return summed_layers(executed + words, padded + words, full + words)
+    told = [(count_caption(spec, n_words), times) for n_words, times in captions.items()]
+    told.append((count_boxes(spec), sum(captions.values())))
+    return summed_layers(executed + told, padded + told, full + told)

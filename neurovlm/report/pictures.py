@@ -99,6 +99,16 @@ def _of_run(result: RunResult) -> Iterator[tuple[str, Picture]]:
             "What the label head makes of it, window by window.",
         ),
     )
+    if result.sightings:
+        yield (
+            "boxes",
+            Picture(
+                to_png(viz.sightings(result)),
+                f"Windows with boxes around {', '.join(result.spec.box_classes)}.",
+                "Where the box head puts things, with its score in per cent. It looks when a "
+                "caption is decoded, that is, only after something changed.",
+            ),
+        )
     yield (
         "macs",
         Picture(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from hw_models import EnergyReport, Workload, estimate
 from neurovlm.pipeline import RunResult
 from neurovlm.pipeline.result import package_versions
+from neurovlm.sttf.boxes import Detections
 
 SCHEMA_VERSION = 1
 
@@ -83,6 +84,7 @@ def summarise(result: RunResult, reports: Mapping[str, EnergyReport]) -> dict[st
                 "label": prediction.label,
                 "confidence": prediction.confidence,
                 "caption": prediction.caption,
+                "boxes": _boxes(prediction.found, result.spec.box_classes),
             }
             for prediction in result.predictions
         ],
@@ -102,6 +104,16 @@ def to_json(summary: Mapping[str, Any]) -> str:
         When a value is NaN or infinite.
     """
     return json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _boxes(found: Detections | None, names: Sequence[str]) -> list[dict[str, Any]] | None:
+    """Boxes in pixels of the grid, best first; None where the model draws none."""
+    if found is None:
+        return None
+    return [
+        {"class": names[k], "score": float(score), "x0y0x1y1": [float(side) for side in box]}
+        for box, score, k in zip(found.boxes, found.scores, found.classes, strict=True)
+    ]
 
 
 def _macs(workload: Workload, stage: str | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from neurovlm.viz.energy import (
     macs_dense_vs_sttf,
 )
 from neurovlm.viz.neurons import membrane, rates, work
-from neurovlm.viz.overview import masks, overview, rasters
+from neurovlm.viz.overview import masks, overview, rasters, sightings
 from neurovlm.viz.spikes import agreement, raster
 from neurovlm.viz.tokens import label_probabilities, mask_over_frame, tokens_over_time
 
@@ -27,6 +27,7 @@ __all__ = [
     "raster",
     "rasters",
     "rates",
+    "sightings",
     "tokens_over_time",
     "work",
 ]

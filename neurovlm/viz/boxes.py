@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ def boxes(
     *,
     names: Sequence[str] = (),
     pixels: int = GRID_PIXELS,
+    legend: bool = True,
 ) -> Axes:
     """Found boxes solid, true ones dashed, one colour per class, over an event image or a frame.
 
@@ -45,6 +46,8 @@ def boxes(
         Name of each class; its number where there is none.
     pixels
         Side of the grid the boxes are measured on.
+    legend
+        Whether to say below what is what.
 
     Raises
     ------
@@ -53,13 +56,15 @@ def boxes(
     """
     ax = style.axes_or_new(ax, 3.4, 3.4)
     ax.imshow(image, extent=(0, pixels, pixels, 0), interpolation="nearest")
-    shown: dict[int, str] = {}
+    shown: set[int] = set()
     for label, box in enumerate(_checked(true)):
         if not np.isnan(box).any():
-            shown[label] = _draw(ax, box, label, "dashed")
+            _draw(ax, box, label, "dashed")
+            shown.add(label)
     if found is not None:
         for box, score, label in zip(found.boxes, found.scores, found.classes, strict=True):
-            colour = shown[int(label)] = _draw(ax, box, int(label), "solid")
+            colour = _draw(ax, box, int(label), "solid")
+            shown.add(int(label))
             ax.annotate(
                 f"{score:.0%}",
                 (box[0], box[1]),
@@ -70,15 +75,12 @@ def boxes(
                 color=colour,
             )
     ax.set(xticks=[], yticks=[], xlim=(0, pixels), ylim=(pixels, 0))
-    handles = [
-        Line2D([], [], color=colour, label=names[label] if label < len(names) else f"class {label}")
-        for label, colour in sorted(shown.items())
-    ]
+    handles = class_lines(sorted(shown), names)
     if found is not None:
         handles.append(Line2D([], [], color=style.INK, linestyle="solid", label="found"))
     if true is not None:
         handles.append(Line2D([], [], color=style.INK, linestyle="dashed", label="true"))
-    if handles:
+    if legend and handles:
         ax.legend(
             handles=handles,
             loc="upper center",
@@ -88,6 +90,19 @@ def boxes(
             fontsize=style.SMALL_PT,
         )
     return ax
+
+
+def class_lines(labels: Iterable[int], names: Sequence[str]) -> list[Line2D]:
+    """Lines of a legend that say which colour is which class."""
+    return [
+        Line2D(
+            [],
+            [],
+            color=_COLOURS[label % len(_COLOURS)],
+            label=names[label] if label < len(names) else f"class {label}",
+        )
+        for label in labels
+    ]
 
 
 def _checked(true: NDArray[np.floating] | None) -> NDArray[np.floating]:

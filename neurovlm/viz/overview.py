@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
+from neurovlm.core.errors import UsageError
 from neurovlm.viz import style
+from neurovlm.viz.boxes import boxes, class_lines
 from neurovlm.viz.protocols import Run, Snapshot
 from neurovlm.viz.spikes import raster
-from neurovlm.viz.tokens import label_probabilities, mask_over_frame, tokens_over_time
+from neurovlm.viz.tokens import event_image, label_probabilities, mask_over_frame, tokens_over_time
 
 DRAWN = ("F", "D", "H")  # of the change detector: filter, detector, read-out
 
@@ -33,6 +35,36 @@ def masks(run: Run, n_across: int = 4, n_down: int = 1) -> Figure:
     """Snapshots spread over the run, each with its mask."""
     figure = style.new_figure(0.5 + 2.25 * n_down)
     masks_in(figure, run, n_across, n_down)
+    return figure
+
+
+def sightings(run: Run, n: int = 4) -> Figure:
+    """Windows spread over the run, each with the boxes found in it.
+
+    Raises
+    ------
+    UsageError
+        When the model of the run draws no boxes.
+    """
+    if not run.sightings:
+        raise UsageError("sightings: the model of this run draws no boxes; use one with a box head")
+    index = np.linspace(0, len(run.sightings) - 1, min(n, len(run.sightings))).round().astype(int)
+    chosen = [run.sightings[k] for k in np.unique(index)]
+    figure = style.new_figure(2.6)
+    names, axes = run.spec.box_classes, figure.subplots(1, n, squeeze=False).ravel()
+    for ax in axes[len(chosen) :]:
+        ax.set_axis_off()
+    for ax, seen in zip(axes, chosen, strict=False):
+        image = event_image(seen.counts) if seen.frame is None else seen.frame
+        boxes(image, seen.found, ax=ax, names=names, legend=False)
+        ax.set_title(f"window {seen.window}", fontsize=style.SMALL_PT, color=style.INK)
+    figure.legend(
+        handles=class_lines(range(len(names)), names),
+        fontsize=style.SMALL_PT,
+        frameon=False,
+        ncols=len(names),
+        loc="outside lower center",
+    )
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from hw_models import Workload
 from neurovlm.core.mask import ChangeMask
 from neurovlm.spiking.trace import Trace
+
+if TYPE_CHECKING:  # a picture needs no torch
+    from neurovlm.sttf.boxes import Detections
 
 
 class Snapshot(Protocol):
@@ -28,6 +31,10 @@ class Snapshot(Protocol):
     def frame(self) -> NDArray[np.uint8] | None:
         """RGB ``(height, width, 3)``, or None."""
 
+    @property
+    def found(self) -> Detections | None:
+        """Boxes in this window where they were asked for."""
+
 
 class Policy(Protocol):
     """Limits of the active set."""
@@ -43,6 +50,10 @@ class Spec(Protocol):
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the probabilities."""
+
+    @property
+    def box_classes(self) -> tuple[str, ...]:
+        """Names of what boxes are drawn around."""
 
     @property
     def policy(self) -> Policy:
@@ -75,6 +86,10 @@ class Run(Protocol):
     @property
     def snapshots(self) -> Sequence[Snapshot]:
         """Some windows, in order of time."""
+
+    @property
+    def sightings(self) -> Sequence[Snapshot]:
+        """Some of the windows with boxes, in order of time."""
 
     @property
     def spec(self) -> Spec:

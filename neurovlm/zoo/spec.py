@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from neurovlm.core.errors import UsageError
+from neurovlm.events.scenes.boxes import BOX_CLASSES
 from neurovlm.events.scenes.caption import LABELS, vocabulary
 from neurovlm.language.decoder import DecoderConfig
 from neurovlm.sttf.boxes import BoxConfig
@@ -51,7 +52,7 @@ class ModelSpec:
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     thresholds: ThresholdConfig | None = None
     boxes: BoxConfig | None = None
-    box_classes: tuple[str, ...] = ("head", "right hand", "left hand")
+    box_classes: tuple[str, ...] = BOX_CLASSES
     labels: tuple[str, ...] = LABELS
     words: tuple[str, ...] = field(default_factory=vocabulary)
 

@@ -17,6 +17,7 @@ from neurovlm.events.io import Frame
 from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.pipeline import Pipeline, RunConfig
 from neurovlm.pipeline.work import StepKind, model_layers
+from neurovlm.sttf.boxes import BoxConfig
 from neurovlm.zoo.spec import ModelSpec
 
 ENCODERS = ({}, {"merge": True}, {"key_bias": True}, {"gate_tau": 0.2}, {"gate_tau": 0.0})
@@ -47,6 +48,22 @@ def test_a_run_counts_what_torch_ran(build, stream, encoder, dense):
     assert ours["decoder"] == ran["decoder"]
     assert ours["encoder"] + ours["memory"] == ran["encoder"]
     assert ours["fusion"] == ran["head"]
+
+
+def test_boxes_are_counted_and_kept_with_every_caption_that_is_decoded(build, stream):
+    spec = replace(build().spec, boxes=BoxConfig(n_classes=3))
+    pipeline = Pipeline(build(spec), RunConfig(caption_every=2), DetectorConfig())
+    with Ledger(pipeline.model) as ledger:
+        result = pipeline.run(stream)
+    ran = by_part(ledger)
+    assert result.workload.total("executed", "fusion").macs == ran["head"] + ran["boxes"]
+    assert ran["boxes"] > 0
+    assert all(each.found is not None for each in result.predictions)
+    decoded = [2 * k + 1 for k, each in enumerate(result.predictions) if not each.repeated]
+    assert [sighting.window for sighting in result.sightings] == decoded
+    for sighting in result.sightings:
+        assert sighting.found is result.predictions[sighting.window // 2].found
+        assert set(sighting.found.classes) <= {0, 1, 2}
 
 
 def test_the_dense_counts_are_those_of_a_dense_run(pipeline, stream):

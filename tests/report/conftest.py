@@ -12,6 +12,7 @@ from neurovlm.events.scenes import moving_square
 from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.pipeline import Pipeline, RunConfig, RunResult
 from neurovlm.report import estimate_devices
+from neurovlm.sttf.boxes import BoxConfig
 from neurovlm.zoo.model import SttfModel
 from neurovlm.zoo.spec import ModelSpec
 
@@ -20,7 +21,9 @@ from neurovlm.zoo.spec import ModelSpec
 def result() -> RunResult:
     torch.manual_seed(0)
     pipeline = Pipeline(
-        SttfModel(ModelSpec()).eval(), RunConfig(caption_every=4, seed=5), DetectorConfig()
+        SttfModel(ModelSpec(boxes=BoxConfig(n_classes=3))).eval(),
+        RunConfig(caption_every=4, seed=5),
+        DetectorConfig(),
     )
     clip = moving_square(duration_s=0.25, seed=1)
     grey = np.full((128, 128), 90, np.uint8)

@@ -61,7 +61,7 @@ def test_the_keys_are_those_of_the_contract(summary):
     assert summary["schema_version"] == 1
     assert {part: set(summary[part]) for part in KEYS} == KEYS
     for prediction in summary["predictions"]:
-        assert set(prediction) == {"t_us", "label", "confidence", "caption"}
+        assert set(prediction) == {"t_us", "label", "confidence", "caption", "boxes"}
 
 
 def test_every_device_has_the_keys_and_quantities_of_the_contract(summary, result):

@@ -15,10 +15,16 @@ from neurovlm.frontend.detector import change_detector
 from neurovlm.spiking.backends.reference import ReferenceBackend
 from neurovlm.spiking.trace import Trace
 from neurovlm.spiking.train import SpikeTrain
+from neurovlm.sttf.boxes import Detections
 
 GRID = PatchGrid()
 N_WINDOWS = 6
 CAP = 20
+FOUND = Detections(
+    np.array([[52, 12, 70, 41], [90, 60, 99, 70]], np.float32),
+    np.array([0.93, 0.4], np.float32),
+    np.array([0, 1]),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +32,7 @@ class FakeSnapshot:
     window: int
     counts: NDArray[np.uint8]
     frame: NDArray[np.uint8] | None = None
+    found: Detections | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class FakePolicy:
 @dataclass(frozen=True)
 class FakeSpec:
     labels: tuple[str, ...] = ("left", "right")
+    box_classes: tuple[str, ...] = ("head", "hand")
     policy: FakePolicy = field(default_factory=FakePolicy)
 
 
@@ -49,6 +57,7 @@ class FakeRun:
     dense: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
     snapshots: tuple[FakeSnapshot, ...]
+    sightings: tuple[FakeSnapshot, ...]
     spec: FakeSpec
     trace: Trace
     workload: Workload
@@ -81,6 +90,7 @@ def run(trace: Trace) -> FakeRun:
         dense=dense,
         probabilities=np.full((N_WINDOWS, 2), 0.5, np.float32),
         snapshots=tuple(FakeSnapshot(k, counts, frame if k % 2 else None) for k in range(5)),
+        sightings=tuple(FakeSnapshot(k, counts, None, FOUND) for k in (1, 3, 5)),
         spec=FakeSpec(),
         trace=trace,
         workload=workload(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neurovlm import viz
+from neurovlm.core.errors import UsageError
 
 DRAWINGS: dict[str, Callable[[Any, Any, Axes | None], Axes]] = {
     "raster of a train": lambda run, _, ax: viz.raster(run.trace.spikes["D"], ax),
@@ -62,6 +64,20 @@ def test_quantities_carry_their_units(run, reports):
     assert "(mJ" in viz.devices(reports).get_xlabel()
     assert "(mJ" in viz.energy_by_stage(reports).get_xlabel()
     assert "M MACs" in viz.macs_dense_vs_sttf(run).get_xlabel()
+
+
+def test_sightings_show_every_box_with_its_score_and_say_which_colour_is_what(run):
+    figure = viz.sightings(run)
+    assert [ax.get_title() for ax in figure.axes] == ["window 1", "window 3", "window 5", ""]
+    for ax in figure.axes[:3]:
+        assert [text.get_text() for text in ax.texts] == ["93%", "40%"]
+        assert len(ax.patches) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["head", "hand"]
+
+
+def test_sightings_of_a_model_without_boxes_are_refused(run):
+    with pytest.raises(UsageError, match="draws no boxes; use one with a box head"):
+        viz.sightings(dataclasses.replace(run, sightings=()))
 
 
 def test_overview_draws_snapshots_rasters_tokens_and_labels(run):
