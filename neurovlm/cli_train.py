@@ -104,6 +104,16 @@ def _bar(n_steps: int, shown: bool) -> Iterator[Callable[..., None]]:
         yield report
 
 
+@contextmanager
+def _parts() -> Iterator[Callable[[int, int], None]]:
+    """Progress over the parts of an evaluation, as in `_bar`."""
+    console = Console(stderr=True)
+    columns = (TextColumn("scoring"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("scoring", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
 def evaluate(
     model: Annotated[str, typer.Argument(help="Name in the zoo, or a .safetensors file.")],
     data: Annotated[
@@ -114,6 +124,7 @@ def evaluate(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Performances and noise.")] = 3,
     subjects: Annotated[int, typer.Option("--subjects", min=1, help="Unseen subjects.")] = 20,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
     save: Annotated[
         bool, typer.Option("--save", help="Write the scores into the model's card.")
     ] = False,
@@ -128,7 +139,8 @@ def evaluate(
 
     torch.set_num_threads(1)
     loaded, card = load(model)
-    scores, tables = _scored(model, loaded, card, data, seeds, subjects)
+    with _parts() as report:
+        scores, tables = _scored(model, loaded, card, data, (seeds, subjects, workers, report))
     if out is not None:
         looks = read_history(card_path(model))
         figures.write(out, looks, tables, card.spec.labels)
@@ -143,7 +155,7 @@ def evaluate(
 
 
 def _scored(
-    name: str, model: Any, card: Any, data: str, seeds: int, subjects: int
+    name: str, model: Any, card: Any, data: str, how: tuple[int, int, int, Callable[..., None]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Scores and confusion tables on scenes or on recordings."""
     from neurovlm.frontend.detect import Frontend
@@ -156,8 +168,11 @@ def _scored(
         clips = recorded_clips(data, frontend)
         scores, sparse, _ = compare(model, clips)
         return {"recordings": scores}, {"recordings": confusion(sparse, len(card.spec.labels))}
+    seeds, subjects, workers, report = how
     scored: dict[str, Any]
-    scored, tables = evaluate(model, card, seeds=seeds, n_subjects=subjects)
+    scored, tables = evaluate(
+        model, card, seeds=seeds, n_subjects=subjects, workers=workers, report=report
+    )
     folder = os.environ.get("NEUROVLM_DATA")
     if folder:
         pipeline = Pipeline.load(name)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from neurovlm.core.errors import UsageError
@@ -20,9 +23,8 @@ from neurovlm.events.io import open_recording
 from neurovlm.events.scenes.motion import MOTIONS
 from neurovlm.events.scenes.subject import TEST_SEEDS, TRAIN_SEEDS
 from neurovlm.frontend.detect import Frontend
-from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.pipeline import Pipeline
-from neurovlm.training.clips import HARD, NATURAL, Mixture, make_clips
+from neurovlm.training.clips import HARD, NATURAL, make_clips
 from neurovlm.training.controls import (
     COUNT_LIMIT,
     IMAGE_LIMIT,
@@ -36,7 +38,8 @@ from neurovlm.training.read import Reading, box_precision, read, slots_right
 from neurovlm.zoo.load import ModelCard
 from neurovlm.zoo.model import SttfModel
 
-FIRST_SCORED = 3000
+STYLES = {"hard": HARD, "natural": NATURAL}
+FIRST_SCORED = 9000
 """Test subjects before this one were looked at while models were made."""
 RESAMPLES = 2000
 
@@ -113,31 +116,43 @@ def compare(model: SttfModel, clips: ClipSet) -> tuple[dict[str, float], Reading
         scores |= {"caption_slots": slots.accuracy, "caption_exact": slots.exact}
     if sparse.found:
         boxes = box_precision(sparse, clips), box_precision(dense, clips)
-        scores |= {
-            "box_map50": boxes[0],
-            "dense_box_map50": boxes[1],
-            "box_retention": boxes[0] / boxes[1],
-        }
+        scores |= {"box_map50": boxes[0], "dense_box_map50": boxes[1]}
+        if boxes[1]:  # of nothing, nothing can be retained
+            scores["box_retention"] = boxes[0] / boxes[1]
     return scores, sparse, dense
 
 
-def score_style(
-    model: SttfModel, frontend: Frontend, mixture: Mixture, n_subjects: int, seed: int
-) -> tuple[dict[str, float], Reading, Reading, ClipSet]:
-    """Sparse beside dense on one style, with the masks of other detectors."""
-    subjects = test_subjects(n_subjects)
-    clips = make_clips(subjects, frontend, with_frames=False, repetition=seed, mixture=mixture)
-    scores, sparse, dense = compare(model, clips)
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """One style in one performance of the test subjects: scores, and the confusion table."""
+
+    scores: dict[str, float]
+    table: NDArray[np.float64]
+
+
+def _score_style(
+    model: SttfModel, card: ModelCard, n_subjects: int, n_linear: int, task: tuple[str, int]
+) -> _Scored:
+    """Sparse beside dense, and with the masks of an oracle; controls for hard scenes."""
+    style, seed = task
+    frontend = Frontend.build(card.detector, window_ms=card.spec.window_ms)
+    clips = make_clips(
+        test_subjects(n_subjects),
+        frontend,
+        with_frames=False,
+        repetition=seed,
+        mixture=STYLES[style],
+    )
+    scores, sparse, _ = compare(model, clips)
     assert clips.truth is not None
     oracle = replace(clips, changed=clips.truth, score=np.maximum(clips.score, clips.truth))
     scores["accuracy_oracle_masks"] = read(model, oracle).accuracy
-    learned = Frontend.build(DetectorConfig(), detector="learned", window_ms=model.spec.window_ms)
-    others = make_clips(subjects, learned, with_frames=False, repetition=seed, mixture=mixture)
-    scores["accuracy_learned_masks"] = read(model, others).accuracy
-    return scores, sparse, dense, clips
+    if style == "hard":
+        scores |= _control_scores(model, frontend, clips, n_linear, seed)
+    return _Scored(scores, confusion(sparse, len(card.spec.labels)))
 
 
-def control_scores(
+def _control_scores(
     model: SttfModel, frontend: Frontend, clips: ClipSet, n_train: int, seed: int
 ) -> dict[str, float]:
     """What linear classifiers make of the same clips, and the model of shuffled windows."""
@@ -152,15 +167,22 @@ def control_scores(
     }
 
 
-def active_by_motion(
-    model: SttfModel, frontend: Frontend, n_subjects: int, mixture: Mixture
+def _trained_accuracy(model: SttfModel, card: ModelCard, n_subjects: int, style: str) -> float:
+    """Accuracy on subjects the model was trained on, as many as were scored."""
+    frontend = Frontend.build(card.detector, window_ms=card.spec.window_ms)
+    subjects = TRAIN_SEEDS[:n_subjects]
+    clips = make_clips(subjects, frontend, with_frames=False, mixture=STYLES[style])
+    return read(model, clips).accuracy
+
+
+def _active_by_motion(
+    model: SttfModel, card: ModelCard, n_subjects: int, style: str
 ) -> dict[str, dict[str, float]]:
     """Tokens computed per window at each motion level, first window and refreshes included."""
-    table = {}
+    frontend = Frontend.build(card.detector, window_ms=card.spec.window_ms)
+    subjects, mixture, table = test_subjects(n_subjects), STYLES[style], {}
     for motion in MOTIONS:
-        clips = make_clips(
-            test_subjects(n_subjects), frontend, with_frames=False, mixture=mixture, motion=motion
-        )
+        clips = make_clips(subjects, frontend, with_frames=False, mixture=mixture, motion=motion)
         n_active = read(model, clips).n_active
         table[motion] = {
             "mean": float(n_active.mean()),
@@ -177,11 +199,20 @@ def evaluate(
     seeds: int = 3,
     n_subjects: int = 20,
     n_linear: int = 40,
-    n_motion: int = 2,
+    n_motion: int = 4,
+    workers: int = 1,
+    report: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
     """All scores on procedural subjects, and the confusion tables of both styles.
 
     Seeds are other performances and other noise of the same subjects.
+
+    Parameters
+    ----------
+    workers
+        Processes that share the work, one thread each.
+    report
+        Told how many of how many parts are done.
 
     Returns
     -------
@@ -190,25 +221,29 @@ def evaluate(
     tables
         Confusion of the sparse model by style, over all seeds.
     """
-    frontend = Frontend.build(card.detector, window_ms=card.spec.window_ms)
+    tasks = [(style, seed) for style in STYLES for seed in range(seeds)]
+    calls: list[Callable[[], Any]] = [
+        *(partial(_score_style, model, card, n_subjects, n_linear, task) for task in tasks),
+        *(partial(_trained_accuracy, model, card, n_subjects, style) for style in STYLES),
+        *(partial(_active_by_motion, model, card, n_motion, style) for style in STYLES),
+    ]
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        running = [pool.submit(call) for call in calls]
+        for done, _ in enumerate(as_completed(running), 1):
+            report(done, len(running))
+    found = iter([each.result() for each in running])
+    runs = {task: next(found) for task in tasks}
     scores: dict[str, Any] = {"test_subjects": n_subjects, "seeds": seeds}
     tables = {}
-    for style, mixture in (("hard", HARD), ("natural", NATURAL)):
-        runs, confusions = [], []
-        for seed in range(seeds):
-            run, sparse, _, clips = score_style(model, frontend, mixture, n_subjects, seed)
-            if style == "hard":
-                run |= control_scores(model, frontend, clips, n_linear, seed)
-            confusions.append(confusion(sparse, len(card.spec.labels)))
-            runs.append(run)
-        trained = make_clips(TRAIN_SEEDS[:n_subjects], frontend, with_frames=False, mixture=mixture)
-        means = {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
-        means["train_accuracy"] = read(model, trained).accuracy
+    for style in STYLES:
+        mine = [runs[style, seed] for seed in range(seeds)]
+        by_seed = [each.scores for each in mine]
+        means = {name: float(np.mean([one[name] for one in by_seed])) for name in by_seed[0]}
+        means["train_accuracy"] = next(found)
         means["train_test_gap"] = means["train_accuracy"] - means["accuracy"]
-        scores[style] = {**means, "by_seed": runs}
-        tables[style] = np.mean(confusions, axis=0)
-    scores["active"] = active_by_motion(model, frontend, n_motion, HARD)
-    scores["active_natural"] = active_by_motion(model, frontend, n_motion, NATURAL)
+        scores[style] = {**means, "by_seed": by_seed}
+        tables[style] = np.mean([each.table for each in mine], axis=0)
+    scores["active"], scores["active_natural"] = next(found), next(found)
     return scores, tables
 
 

@@ -11,8 +11,9 @@ import torch
 from neurovlm.core.errors import UsageError
 from neurovlm.sttf.boxes import BoxConfig
 from neurovlm.training.data import UNKNOWN
-from neurovlm.training.evaluate import compare, confusion, flat, retention
+from neurovlm.training.evaluate import TARGETS, compare, confusion, evaluate, flat, retention
 from neurovlm.training.read import BOX_EVERY, Reading, box_precision, read, score_of, slots_right
+from neurovlm.zoo.load import load
 
 
 def reading(label, given) -> Reading:
@@ -50,7 +51,7 @@ def test_active_tokens_are_counted_in_every_window_the_first_included(build, cli
     assert (found[:, 0] == 196).all()
     assert (found[:, 1:] <= policy.max_active).all()
     n_changed = np.minimum(source.changed[:, 1].sum(-1), policy.max_active - policy.n_refresh)
-    n_refresh = np.minimum(source.changed[:, 1].sum(-1), policy.n_refresh)
+    n_refresh = np.minimum(source.changed[:, 1].sum(-1) // 2, policy.n_refresh)
     np.testing.assert_array_equal(found[:, 1], n_changed + n_refresh)
     assert (read(model, source, dense=True).n_active == 196).all()
 
@@ -138,3 +139,23 @@ def test_nothing_can_be_retained_of_nothing():
 def test_flat_scores_leave_single_seeds_out():
     nested = {"a": 1, "hard": {"b": 0.5, "by_seed": [{"b": 0.5}]}, "active": {"slow": {"mean": 2}}}
     assert flat(nested) == {"a": 1, "hard.b": 0.5, "active.slow.mean": 2}
+
+
+@pytest.mark.slow
+def test_every_target_is_a_score():
+    model, card = load("sttf-tiny")
+    done: list[tuple[int, int]] = []
+    scores, tables = evaluate(
+        model,
+        card,
+        seeds=1,
+        n_subjects=1,
+        n_linear=2,
+        n_motion=1,
+        workers=2,
+        report=lambda *told: done.append(told),
+    )
+    assert set(TARGETS) <= set(flat(scores))
+    assert done == [(k, 6) for k in range(1, 7)]
+    for table in tables.values():
+        np.testing.assert_allclose(table.sum(1), 1)
