@@ -44,6 +44,8 @@ class Batch:
         int64 ``(B,)``, windows that count; None: all do.
     boxes
         float32 ``(B, T, K, 4)``, NaN where unseen; None where nothing is known of them.
+    other, share
+        int64 and float32 ``(B,)``, as in `neurovlm.training.data.ClipSet`.
     """
 
     counts: Tensor
@@ -56,12 +58,21 @@ class Batch:
     n_refresh: Tensor
     length: Tensor | None = None
     boxes: Tensor | None = None
+    other: Tensor | None = None
+    share: Tensor | None = None
 
     def frame(self, window: int) -> Tensor | None:
         """Frames that are shown in ``window``."""
         if self.frames is None:
             return None
         return self.frames[:, window * self.frames.shape[1] // self.counts.shape[1]]
+
+    @property
+    def mixed_labels(self) -> tuple[Tensor, Tensor, Tensor]:
+        """``label``, ``other`` and ``share``; where nothing was mixed, ``label`` twice and 0."""
+        if self.other is None or self.share is None:
+            return self.label, self.label, torch.zeros(len(self.label), device=self.label.device)
+        return self.label, self.other, self.share
 
     def to(self, device: str) -> Batch:
         """Copy on another device; itself where it is there already."""
@@ -112,7 +123,7 @@ def draw_batch(
     a = augmentation
     index = rng.choice(len(clips), a.batch_size, replace=len(clips) < a.batch_size)
     parts = [_augment(clips, int(each), a, rng) for each in index]
-    counts, changed, score, frames, boxes, label, slots, length = zip(*parts, strict=True)
+    counts, changed, score, frames, boxes, label, other, slots, length = zip(*parts, strict=True)
     return Batch(
         counts=torch.from_numpy(np.stack(counts)),
         frames=None if clips.frames is None else torch.from_numpy(np.stack(frames)),
@@ -124,6 +135,8 @@ def draw_batch(
         n_refresh=torch.from_numpy(rng.integers(*a.n_refresh, a.batch_size, endpoint=True)),
         length=torch.tensor(length),
         boxes=None if clips.boxes is None else torch.from_numpy(np.stack(boxes)),
+        other=torch.tensor(other) if clips.other is not None else None,
+        share=None if clips.share is None else torch.from_numpy(clips.share[index]),
     )
 
 
@@ -139,7 +152,8 @@ def _augment(
     masks = np.stack([clips.changed[index, cut].astype(np.uint8), clips.score[index, cut]], 1)
     masks = masks.reshape(*masks.shape[:2], GRID.side, GRID.side)
     boxes = None if clips.boxes is None else clips.boxes[index, cut]
-    slots, label, frames = clips.slots[index], int(clips.label[index]), None
+    slots, frames, labels = clips.slots[index], None, [int(clips.label[index])]
+    labels.append(labels[0] if clips.other is None else int(clips.other[index]))
     if clips.frames is not None:
         frames = clips.frames[index, first // FRAME_EVERY :][: n_windows // FRAME_EVERY]
     else:
@@ -156,12 +170,13 @@ def _augment(
         counts, masks = counts[..., ::-1], masks[..., ::-1]
         frames = None if frames is None else frames[:, :, ::-1]
         boxes = None if boxes is None else mirror_boxes(boxes)
-        slots, label = flip_slots(slots), label if label == UNKNOWN else a.flip[label]
+        slots = flip_slots(slots)
+        labels = [each if each == UNKNOWN else a.flip[each] for each in labels]
     changed = masks[:, 0].reshape(len(masks), -1).astype(bool)
     changed = changed & (rng.random(changed.shape) >= rng.uniform(0, a.drop))
     score = masks[:, 1].reshape(len(masks), -1)
     length = min(int(clips.lengths[index]) - first, n_windows)
-    return counts, changed, score, frames, boxes, label, slots, length
+    return counts, changed, score, frames, boxes, *labels, slots, length
 
 
 def flip_slots(slots: dict[str, str]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from neurovlm.events.scenes.subject import subject_from_seed
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.detect import Frontend
 from neurovlm.training.data import FRAME_EVERY, UNKNOWN, ClipSet, SparseCounts
+from neurovlm.training.mix import Mix
 
 OTHER_MOTIONS = {
     "slow": 0.2,
@@ -149,6 +150,7 @@ def labelled_clips(
     seed: int = 0,
     variants: int = 0,
     vary: Callable[[EventStream, np.random.Generator], EventStream] | None = None,
+    mixed: float = 0.0,
 ) -> ClipSet:
     """Clips of recordings, each as it is or in ``variants`` varied forms.
 
@@ -157,21 +159,45 @@ def labelled_clips(
     vary
         Augmentation of the events before the front end (`neurovlm.training.augment`); a
         recording that it leaves no event of is taken as it is.
+    mixed
+        Share of the varied forms into which a part of another recording is mixed
+        (`neurovlm.training.mix`), label by label.
     """
     names = {name: k for k, name in enumerate(sorted(labelled.groups))}
     rng = np.random.default_rng(seed)
     parts = []
     for sample in labelled.samples:
         stream = sample.read()
-        forms = [stream] if vary is None else [vary(stream, rng) for _ in range(variants)]
-        parts += [
-            _recorded(form if len(form) else stream, sample, frontend, names) for form in forms
-        ]
+        if vary is None:
+            parts.append(_recorded(stream, sample, frontend, names))
+            continue
+        for _ in range(variants):
+            form, other, share = _varied(stream, vary, rng), sample, 0.0
+            if rng.random() < mixed:
+                other = labelled.samples[int(rng.integers(len(labelled.samples)))]
+                form, share = MIX(form, _varied(other.read(), vary, rng), rng)
+            parts.append(_recorded(form, sample, frontend, names, (other.label, share)))
     return ClipSet.join(parts)
 
 
+MIX = Mix()
+
+
+def _varied(
+    stream: EventStream,
+    vary: Callable[[EventStream, np.random.Generator], EventStream],
+    rng: np.random.Generator,
+) -> EventStream:
+    form = vary(stream, rng)
+    return form if len(form) else stream
+
+
 def _recorded(
-    stream: EventStream, sample: Sample, frontend: Frontend, names: dict[str, int]
+    stream: EventStream,
+    sample: Sample,
+    frontend: Frontend,
+    names: dict[str, int],
+    mixed: tuple[int, float] | None = None,
 ) -> ClipSet:
     counts, changed, score = see(stream, frontend)
     return ClipSet(
@@ -183,6 +209,8 @@ def _recorded(
         label=np.array([sample.label]),
         length=np.array([len(counts)]),
         group=np.array([names[sample.group]]),
+        other=None if mixed is None else np.array([mixed[0]]),
+        share=None if mixed is None else np.array([mixed[1]], np.float32),
     )
 
 

@@ -57,6 +57,20 @@ class SparseCounts:
         return counts
 
 
+_ARRAYS = (
+    "changed",
+    "score",
+    "frames",
+    "label",
+    "truth",
+    "boxes",
+    "length",
+    "group",
+    "other",
+    "share",
+)
+
+
 @dataclass(frozen=True, eq=False)
 class ClipSet:
     """Clips seen through the front end, padded to one length with empty windows.
@@ -83,6 +97,9 @@ class ClipSet:
         int64 ``(n,)``, windows of each clip; None: all have T.
     group
         int64 ``(n,)``, person or recording: what must not be split.
+    other, share
+        int64 and float32 ``(n,)``: a clip into which ``share`` of another was mixed is of class
+        ``other`` by that much, and of ``label`` by the rest. None: nothing was mixed.
     """
 
     counts: tuple[SparseCounts, ...]
@@ -95,6 +112,8 @@ class ClipSet:
     boxes: NDArray[np.float32] | None = None
     length: NDArray[np.int64] | None = None
     group: NDArray[np.int64] | None = None
+    other: NDArray[np.int64] | None = None
+    share: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -145,15 +164,13 @@ class ClipSet:
             boxes=windows("boxes"),
             length=np.concatenate([part.lengths for part in parts]),
             group=rows("group"),
+            other=rows("other"),
+            share=rows("share"),
         )
 
     def save(self, path: Path) -> None:
         """Write one ``.npz``, whole or not at all."""
-        arrays = {
-            name: getattr(self, name)
-            for name in ("changed", "score", "frames", "label", "truth", "boxes", "length", "group")
-            if getattr(self, name) is not None
-        }
+        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         arrays |= {
             "cell": np.concatenate([c.cell for c in self.counts]),
             "count": np.concatenate([c.count for c in self.counts]),

@@ -21,7 +21,7 @@ from neurovlm.language.tokenizer import END
 from neurovlm.sttf.window import SttfState
 from neurovlm.training.batch import Batch, draw_batch
 from neurovlm.training.data import UNKNOWN, ClipSet
-from neurovlm.training.loop import SMOOTHING, boxes_loss, encode, words_loss
+from neurovlm.training.loop import boxes_loss, encode, labels_entropy, words_loss
 from neurovlm.training.recipe import Stage
 from neurovlm.zoo.model import SttfModel
 
@@ -40,8 +40,8 @@ class Seen:
         int16 ``(n, K, N)``, at the same windows.
     boxes
         float32 ``(n, K, boxes, 4)``, at the same windows; NaN where nothing is known.
-    label, words
-        As in `neurovlm.training.batch.Batch`.
+    label, words, other, share
+        As in `neurovlm.training.batch.Batch`; ``other`` is the label where nothing was mixed.
     """
 
     sketch: Tensor
@@ -51,6 +51,8 @@ class Seen:
     boxes: Tensor
     label: Tensor
     words: Tensor
+    other: Tensor
+    share: Tensor
 
     def __len__(self) -> int:
         return len(self.label)
@@ -89,7 +91,8 @@ def look(model: SttfModel, batch: Batch) -> Seen:
             kept.append((memory.patches.half(), score.short(), memory.age.short(), boxes))
     tokens, score, age, boxes = (torch.stack(column, 1) for column in zip(*kept, strict=True))
     sketch = torch.stack(sketches, 1)
-    return Seen(sketch, tokens, score, age, boxes, batch.label, batch.words)
+    label, other, share = batch.mixed_labels
+    return Seen(sketch, tokens, score, age, boxes, label, batch.words, other, share)
 
 
 def look_at_files(
@@ -144,17 +147,18 @@ def heads_loss(
     states = functional.dropout(states, stage.state_dropout)
     first = min(stage.first_window, states.shape[1] - 1)
     logits = head.label(states[:, first:]).flatten(0, 1)
-    truth = seen.label[index, None].expand(-1, states.shape[1] - first).flatten()
-    label = functional.cross_entropy(
-        logits, truth, label_smoothing=SMOOTHING, ignore_index=UNKNOWN, reduction="sum"
+    label, other, share = (
+        each[index, None].expand(-1, states.shape[1] - first).flatten()
+        for each in (seen.label, seen.other, seen.share)
     )
+    missed = labels_entropy(logits, label, other, share).sum()
     tokens = seen.tokens[index, moment].float()
     window = caption_windows(states.shape[1])[moment]
     context = model.decoder.context(
         states[:, window], tokens, seen.score[index, moment], seen.age[index, moment]
     )
     losses = {
-        "label": stage.label_weight * label / (truth != UNKNOWN).sum().clamp(min=1),
+        "label": stage.label_weight * missed / (label != UNKNOWN).sum().clamp(min=1),
         "caption": stage.caption_weight * words_loss(model, context, seen.words[index]),
     }
     if model.boxes is not None:

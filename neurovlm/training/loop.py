@@ -8,6 +8,7 @@ back-propagation of length one through the memory, full through the GRU).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from neurovlm.sttf.policy import Limits
 from neurovlm.sttf.uncertainty import drift
 from neurovlm.sttf.window import Encoded, Steering, SttfState, encode_window
 from neurovlm.training.batch import Batch
+from neurovlm.training.data import UNKNOWN
 from neurovlm.training.recipe import Stage
 from neurovlm.zoo.model import SttfModel
 
@@ -163,10 +165,24 @@ def batch_loss(
 def label_loss(model: SttfModel, states: Tensor, batch: Batch, first: int) -> Tensor:
     """Cross-entropy of the label, mean over clips and over windows from ``first`` on."""
     counts = batch.counting(min(first, states.shape[1] - 1))
-    truth = batch.label[:, None].expand(counts.shape)[counts]
     logits = model.head.label(states[counts])
-    total = functional.cross_entropy(logits, truth, label_smoothing=SMOOTHING, reduction="sum")
-    return total / counts.sum().clamp(min=1)
+    label, other, share = (
+        each[:, None].expand(counts.shape)[counts] for each in batch.mixed_labels
+    )
+    return labels_entropy(logits, label, other, share).sum() / counts.sum().clamp(min=1)
+
+
+def labels_entropy(logits: Tensor, label: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """Cross-entropy ``(n,)`` of smoothed labels, mixed ones by share; 0 where `UNKNOWN`."""
+    entropy = partial(
+        functional.cross_entropy,
+        logits,
+        ignore_index=UNKNOWN,
+        label_smoothing=SMOOTHING,
+        reduction="none",
+    )
+    mixed: Tensor = (1 - share) * entropy(label) + share * entropy(other)
+    return mixed
 
 
 def words_loss(model: SttfModel, context: Context, words: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from neurovlm.sttf.head import HeadConfig
 from neurovlm.sttf.policy import PolicyConfig
 from neurovlm.training.batch import Augmentation
 from neurovlm.training.clips import Mixture
+from neurovlm.training.variations import VARIATIONS
 from neurovlm.zoo.spec import ModelSpec, config_from_mapping
 
 Part = Literal["whole", "heads"]
@@ -144,12 +145,25 @@ class Recipe:
         In order.
     variants
         Varied forms of each recording where the data is recordings.
+    vary
+        How: a name of `neurovlm.training.variations.VARIATIONS`; "" takes what suits the set.
+    mixed
+        Share of the varied forms into which a part of another recording is mixed.
     """
 
     spec: ModelSpec = field(default_factory=ModelSpec)
     scenes: Scenes = field(default_factory=Scenes)
     stages: tuple[Stage, ...] = (Stage(),)
     variants: int = 4
+    vary: str = ""
+    mixed: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.vary and self.vary not in VARIATIONS:
+            known = ", ".join(VARIATIONS)
+            raise UsageError(f"recipe: vary must be one of {known}, got {self.vary!r}")
+        if not 0 <= self.mixed <= 1:
+            raise UsageError(f"recipe: mixed must be in [0, 1], got {self.mixed}")
 
 
 TINY = ModelSpec(

@@ -14,12 +14,11 @@ from neurovlm.events.datasets import (
     nmnist,
 )
 from neurovlm.frontend.detect import Frontend
-from neurovlm.training.augment import Augment
 from neurovlm.training.clips import labelled_clips
 from neurovlm.training.data import ClipSet
 from neurovlm.training.recipe import Recipe
-from neurovlm.training.recipes import DIGITS, EVENT_SSM
 from neurovlm.training.run import TrainingData
+from neurovlm.training.variations import VARIATIONS
 
 HELD_OUT = 5
 """One of so many groups is held out."""
@@ -41,25 +40,32 @@ def recorded_data(
     InputFileError
         When the recordings are not there or cannot be read.
     """
-    train, held, vary = _sets(name, seed)
+    train, held, suits = _sets(name, seed)
     spec = replace(recipe.spec, labels=train.labels, boxes=None)
     stages = tuple(
         replace(stage, augmentation=replace(stage.augmentation, flip=train.flip))
         for stage in recipe.stages
     )
 
-    clips = labelled_clips(train, frontend, seed=seed, variants=recipe.variants, vary=vary)
+    clips = labelled_clips(
+        train,
+        frontend,
+        seed=seed,
+        variants=recipe.variants,
+        vary=VARIATIONS[recipe.vary or suits],
+        mixed=recipe.mixed,
+    )
     data = TrainingData((clips,), labelled_clips(held, frontend))
     return data, replace(recipe, spec=spec, stages=stages)
 
 
-def _sets(name: str, seed: int) -> tuple[LabelledSet, LabelledSet, Augment]:
+def _sets(name: str, seed: int) -> tuple[LabelledSet, LabelledSet, str]:
     kind, path = _kind(name)
     if kind == "dvs128":
-        return dvs128_gesture(path, "train"), dvs128_gesture(path, "validation"), EVENT_SSM
+        return dvs128_gesture(path, "train"), dvs128_gesture(path, "validation"), "event-ssm"
     labelled = nmnist(path) if kind == "nmnist" else labelled_folder(path)
     train, held = folds(labelled, n=HELD_OUT, seed=seed)[0]
-    return train, held, DIGITS if kind == "nmnist" else EVENT_SSM
+    return train, held, "digits" if kind == "nmnist" else "event-ssm"
 
 
 def recorded_clips(name: str, frontend: Frontend) -> ClipSet:

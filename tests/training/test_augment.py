@@ -28,7 +28,7 @@ from neurovlm.training.augment import (
     mirrored,
 )
 from neurovlm.training.mix import CUT_MIX, EVENT_MIX, Mix
-from neurovlm.training.recipes import DIGITS, EVENT_SSM, SPIKING_PATCHES
+from neurovlm.training.variations import DIGITS, EVENT_SSM, SPIKING_PATCHES
 
 KEEP_ALL = (Shift(5, wrap=True), TimeSkew(1.5), TimeJitter(50.0), SwapPolarity())
 LOSE_SOME = (

@@ -134,3 +134,24 @@ def test_no_caption_is_the_end_alone():
     words = encode_captions([{}, {"action": "clap", "speed": "slowly"}], TOKENIZER)
     assert (words[0] == END).all()
     assert words[1, 0] != END
+
+
+def test_both_labels_of_a_mixed_clip_are_mirrored(clips):
+    source = replace(
+        clips(n=4, n_windows=6),
+        other=np.array([1, 2, 1, 2]),
+        share=np.array([0.25, 0.5, 0.0, 0.75], np.float32),
+    )
+    plain = Augmentation(batch_size=4, n_windows=None, flip=tuple(range(11)))
+    turned = Augmentation(batch_size=4, n_windows=None, flip=FLIP)
+    rows = []
+    for augmentation in (plain, turned):
+        batch = draw_batch(source, TOKENIZER, augmentation, np.random.default_rng(3))
+        rows.append([each.tolist() for each in batch.mixed_labels])
+    (label, other, share), (seen_label, seen_other, seen_share) = rows
+    assert share == seen_share
+    mirrored = [a != b for a, b in zip(other, seen_other, strict=True)]
+    assert any(mirrored) and not all(mirrored)
+    for k, is_mirrored in enumerate(mirrored):
+        assert seen_label[k] == (FLIP[label[k]] if is_mirrored else label[k])
+        assert seen_other[k] == (FLIP[other[k]] if is_mirrored else other[k])

@@ -85,6 +85,27 @@ def test_recordings_become_clips_of_their_own_length(frontend):
     np.testing.assert_array_equal(gone.changed, clips.changed)  # nothing would be left to see
 
 
+def test_mixed_recordings_keep_both_labels_and_their_shares(frontend):
+    samples = tuple(
+        Sample(str(k), lambda k=k: stream(0.3, k), label=k, group=f"person {k}") for k in range(2)
+    )
+    labelled = LabelledSet("made up", ("a", "b"), samples, None)
+    mixed, plain = (
+        labelled_clips(
+            labelled, frontend, variants=12, vary=lambda events, rng: events, mixed=share
+        )
+        for share in (1.0, 0.0)
+    )
+    assert set(mixed.other.tolist()) == {0, 1}
+    assert ((mixed.share > 0) & (mixed.share < 1)).any()
+    assert not plain.share.any() and (plain.other == plain.label).all()
+    unmixed = mixed.share == 0
+    for k in range(24):
+        same = np.array_equal(mixed.counts[k].dense(), plain.counts[k].dense())
+        # a part of a recording may come back into itself
+        assert same or not unmixed[k]
+
+
 def test_another_detector_or_mixture_has_another_folder(frontend):
     other = Frontend.build(DetectorConfig(), detector="learned", window_ms=25)
     keys = {cache_key(frontend, HARD), cache_key(frontend, Mixture(0.0, 0.5))}

@@ -12,7 +12,7 @@ from neurovlm.sttf.boxes import BoxConfig
 from neurovlm.sttf.policy import PolicyConfig
 from neurovlm.training.batch import Augmentation, Batch, draw_batch
 from neurovlm.training.data import UNKNOWN
-from neurovlm.training.loop import Plan, batch_loss, draw_plan, unroll
+from neurovlm.training.loop import Plan, batch_loss, draw_plan, labels_entropy, unroll
 from neurovlm.training.recipe import Stage
 
 STILL = Augmentation(
@@ -121,3 +121,16 @@ def test_plans_keep_to_their_shares():
     assert np.mean([plan.taught for plan in plans]) == pytest.approx(0.1, abs=0.03)
     learns = np.mean([len(plan.learn) for plan in plans])
     assert learns == pytest.approx(2 + 18 * 0.25, abs=0.3)
+
+
+def test_a_mixed_label_costs_the_mean_of_both_by_share():
+    logits = torch.randn(4, 11, generator=torch.Generator().manual_seed(0))
+    label, other = torch.tensor([0, 1, 2, UNKNOWN]), torch.tensor([3, 1, 5, UNKNOWN])
+    share = torch.tensor([0.25, 0.5, 1.0, 0.0])
+    target = torch.full((4, 11), 0.05 / 11)
+    for row in range(3):
+        target[row, label[row]] += 0.95 * (1 - share[row])
+        target[row, other[row]] += 0.95 * share[row]
+    target[3] = 0
+    by_hand = -(target * logits.log_softmax(-1)).sum(-1)
+    torch.testing.assert_close(labels_entropy(logits, label, other, share), by_hand)

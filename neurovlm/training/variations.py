@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neurovlm.training.augment import (
     Affine,
+    Augment,
     DropArea,
     DropEvents,
     DropTime,
@@ -44,3 +45,10 @@ DIGITS = compose(
     DropEvents(0.1), Shift(2), Affine(max_degrees=10, max_scale=1.1, max_shear=0.1), TimeSkew(1.1)
 )
 """For N-MNIST, 34 x 34 pixels: small, and without mirroring, which digits do not survive."""
+
+VARIATIONS: dict[str, Augment] = {
+    "event-ssm": EVENT_SSM,
+    "spiking-patches": SPIKING_PATCHES,
+    "digits": DIGITS,
+}
+"""By the names that a training recipe gives them."""
