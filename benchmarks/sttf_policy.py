@@ -12,7 +12,9 @@ is that of every window from 0.4 s on: what a gate saves, it saves before the en
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +28,17 @@ from benchmarks.common import machine, show
 from benchmarks.sttf_clips import batches_of_subjects
 from benchmarks.sttf_runs import Outcome, difference_interval, run
 from neurovlm.events.scenes import TEST_SEEDS, TRAIN_SEEDS
+from neurovlm.frontend.detect import Frontend
+from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.training.batch import Batch
-from neurovlm.training.thresholds import (
-    FitThresholds,
-    fit_thresholds,
-    with_fixed_threshold,
-    with_thresholds,
-)
+from neurovlm.training.clips import make_clips
+from neurovlm.training.recipe import RECIPES, Recipe, RunConfig
+from neurovlm.training.run import train
+from neurovlm.training.sources import TrainingData
+from neurovlm.training.thresholds import with_fixed_threshold
 from neurovlm.zoo.load import load
 from neurovlm.zoo.model import SttfModel
+from neurovlm.zoo.spec import ModelSpec
 
 FIRST_TRAINING, FIRST_TEST = 5000, 4000
 """Subjects from here on, which nothing else was trained on or chosen by."""
@@ -68,13 +72,32 @@ def at_cost(curve: Sequence[Fixed], macs: float) -> tuple[np.ndarray[Any, Any], 
     return low + share * (high - low), max(cheaper, default=float("nan"))
 
 
+def gated(spec: ModelSpec, steps: int) -> Recipe:
+    """Recipe ``gated`` for a model of any shape."""
+    recipe = RECIPES["gated"]
+    spec = dataclasses.replace(
+        spec,
+        encoder=dataclasses.replace(spec.encoder, gate_tau=recipe.spec.encoder.gate_tau),
+        thresholds=recipe.spec.thresholds,
+    )
+    stage = dataclasses.replace(recipe.stages[0], steps=steps)
+    return dataclasses.replace(recipe, spec=spec, stages=(stage,))
+
+
+def fitted(
+    model: SttfModel, data: TrainingData, detector: DetectorConfig, seed: int, steps: int
+) -> SttfModel:
+    """The same weights with a policy, as ``neurovlm train --recipe gated --start`` fits it."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = RunConfig(Path(folder), seed)
+        path = train(gated(model.spec, steps), data, detector, config, start=model)
+        return load(str(path))[0]
+
+
 def compare(
-    model: SttfModel, training: Sequence[Batch], test: Sequence[Batch], seed: int, steps: int
+    model: SttfModel, steered: SttfModel, test: Sequence[Batch], seed: int
 ) -> list[dict[str, Any]]:
     """One row per budget for one seed of the fit."""
-    torch.manual_seed(seed)
-    steered = with_thresholds(model)
-    fit_thresholds(steered, training, FitThresholds(steps=steps), seed)
     curve = fixed_curve(model, test)
     rows = []
     for budget in BUDGETS:
@@ -111,12 +134,16 @@ def main() -> None:
     torch.set_num_threads(1)
     model, card = load(options.model)
     first, last = FIRST_TRAINING, FIRST_TRAINING + options.training_subjects
-    training = batches_of_subjects(model, card.detector, TRAIN_SEEDS[first:last])
+    frontend = Frontend.build(card.detector, window_ms=card.spec.window_ms)
+    clips = make_clips(TRAIN_SEEDS[first:last], frontend, with_frames=False)
+    held_out = make_clips(TRAIN_SEEDS[last : last + 3], frontend, with_frames=False)
+    data = TrainingData((clips,), held_out)
     subjects = TEST_SEEDS[FIRST_TEST : FIRST_TEST + options.subjects]
     rows: list[dict[str, Any]] = []
     for seed in range(options.seeds):
         test = batches_of_subjects(model, card.detector, subjects, repetition=seed)
-        rows += compare(model, training, test, seed, options.steps)
+        steered = fitted(model, data, card.detector, seed, options.steps)
+        rows += compare(model, steered, test, seed)
     console = Console()
     show("Threshold policy against fixed thresholds, accuracy of all windows", rows, console)
     for budget in BUDGETS:

@@ -32,6 +32,9 @@ def train(
     ] = "scenes",
     seed: Annotated[int, typer.Option("--seed", min=0, help="First weights and batches.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT's checkpoint.")] = False,
+    start: Annotated[
+        str | None, typer.Option("--start", help="Begin from the weights of this model.")
+    ] = None,
     teacher: Annotated[
         str | None, typer.Option("--teacher", help="Larger model to learn from, dense.")
     ] = None,
@@ -55,8 +58,9 @@ def train(
     from neurovlm.frontend.detector import DetectorConfig
     from neurovlm.training import run
     from neurovlm.training.distributed import joined
-    from neurovlm.training.recipe import read_recipe
+    from neurovlm.training.recipe import RunConfig, read_recipe
     from neurovlm.training.recordings import recorded_data
+    from neurovlm.training.sources import scene_data
     from neurovlm.zoo.load import load
 
     if device not in ("cpu", "cuda"):
@@ -65,21 +69,22 @@ def train(
         raise UsageError("--device cuda: this machine has none that torch can use; use cpu")
     torch.set_num_threads(threads)
     told, config = read_recipe(recipe), DetectorConfig()
-    larger = None if teacher is None else load(teacher)[0]
+    first, larger = (None if name is None else load(name)[0] for name in (start, teacher))
     frontend = Frontend.build(config, detector=cast("Any", detector), window_ms=told.spec.window_ms)
     steps = sum(stage.steps for stage in told.stages)
     with joined(device) as world, _bar(steps, world.is_first) as report:
         if data == "scenes":
-            loaded = run.scene_data(told, frontend, cache or out / "clips", workers)
+            loaded = scene_data(told, frontend, cache or out / "clips", workers)
         else:
             loaded, told = recorded_data(data, told, frontend, seed)
         path = run.train(
             told,
             loaded,
             config,
-            run.RunConfig(
+            RunConfig(
                 out, seed, resume, workers, math.inf if minutes is None else 60 * minutes, device
             ),
+            start=first,
             teacher=larger,
             world=world,
             report=report,

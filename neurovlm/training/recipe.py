@@ -6,6 +6,7 @@ stands in it.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +18,14 @@ from neurovlm.sttf.boxes import BoxConfig
 from neurovlm.sttf.config import EncoderConfig
 from neurovlm.sttf.head import HeadConfig
 from neurovlm.sttf.policy import PolicyConfig
+from neurovlm.sttf.thresholds import ThresholdConfig
 from neurovlm.training.batch import Augmentation
 from neurovlm.training.clips import Mixture
+from neurovlm.training.thresholds import Spending
 from neurovlm.training.variations import VARIATIONS
 from neurovlm.zoo.spec import ModelSpec, config_from_mapping
 
-Part = Literal["whole", "heads"]
+Part = Literal["whole", "heads", "thresholds"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Stage:
         For messages and the history.
     part
         ``"whole"``: everything learns. ``"heads"``: the encoder is frozen and runs once over all
-        clips; label head, box head and decoder learn on what it saw.
+        clips; label head, box head and decoder learn on what it saw. ``"thresholds"``: only the
+        policy of the gates' thresholds learns, behind a model that was trained before.
     steps
         Batches.
     learning_rate, warmup, weight_decay, clip_norm
@@ -67,6 +71,8 @@ class Stage:
         weights are kept. 0 never ends a stage early.
     augmentation
         How batches vary.
+    spending
+        What a threshold policy is asked to spend.
     """
 
     name: str = "clips"
@@ -95,10 +101,12 @@ class Stage:
     check_every: int = 100
     patience: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
+    spending: Spending = field(default_factory=Spending)
 
     def __post_init__(self) -> None:
         if self.part not in get_args(Part):
-            raise UsageError(f"stage {self.name}: part must be whole or heads, got {self.part!r}")
+            known = ", ".join(get_args(Part))
+            raise UsageError(f"stage {self.name}: part must be one of {known}, got {self.part!r}")
         if min(self.steps, self.check_every) < 1:
             raise UsageError(
                 f"stage {self.name}: steps and check_every must be at least 1, "
@@ -166,6 +174,34 @@ class Recipe:
             raise UsageError(f"recipe: mixed must be in [0, 1], got {self.mixed}")
 
 
+@dataclass(frozen=True)
+class RunConfig:
+    """How to run a recipe.
+
+    Attributes
+    ----------
+    out
+        Folder of the model, its history and its checkpoint.
+    seed
+        Decides first weights and batches.
+    resume
+        Go on from the checkpoint in ``out``.
+    workers
+        Processes that render and encode.
+    max_cpu_s
+        Stop training after this much processor time.
+    device
+        ``"cpu"`` or ``"cuda"``.
+    """
+
+    out: Path
+    seed: int = 0
+    resume: bool = False
+    workers: int = 1
+    max_cpu_s: float = math.inf
+    device: str = "cpu"
+
+
 TINY = ModelSpec(
     name="sttf-tiny",
     encoder=EncoderConfig(dim=64, depth=2, heads=2, uncertainty=True),
@@ -195,13 +231,36 @@ RECIPES = {
             ),
         ),
     ),
+    "gated": Recipe(
+        spec=replace(
+            TINY,
+            name="gated",
+            encoder=replace(TINY.encoder, gate_tau=0.0),
+            thresholds=ThresholdConfig(0.0, 1.5),
+        ),
+        scenes=Scenes(subjects=16, whole_subjects=16, frames_every=0),
+        stages=(
+            Stage(
+                name="thresholds",
+                part="thresholds",
+                steps=200,
+                learning_rate=0.03,
+                weight_decay=0.0,
+                averaging=0.9,
+                first_window=10,
+                check_every=100,
+                augmentation=Augmentation(batch_size=22, n_windows=None, max_shift=0, drop=0.0),
+            ),
+        ),
+    ),
     "quick": Recipe(
         spec=replace(TINY, name="quick"),
         scenes=Scenes(subjects=4, whole_subjects=4, held_out=1),
         stages=(Stage(name="clips", steps=6, check_every=3, teach_share=0.5),),
     ),
 }
-"""``sttf-tiny`` makes the shipped weights; ``quick`` shows in a minute that everything works."""
+"""``sttf-tiny`` makes the shipped weights; ``gated`` begins from them and learns when to close
+the gates; ``quick`` shows in a minute that everything works."""
 
 
 def read_recipe(recipe: str | Path) -> Recipe:

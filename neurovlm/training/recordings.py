@@ -17,7 +17,7 @@ from neurovlm.frontend.detect import Frontend
 from neurovlm.training.clips import labelled_clips
 from neurovlm.training.data import ClipSet
 from neurovlm.training.recipe import Recipe
-from neurovlm.training.run import TrainingData
+from neurovlm.training.sources import TrainingData
 from neurovlm.training.variations import VARIATIONS
 
 HELD_OUT = 5

@@ -18,11 +18,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -30,35 +28,26 @@ from torch.nn import functional
 from neurovlm.sttf.thresholds import ThresholdConfig
 from neurovlm.sttf.window import SttfState, encode_window
 from neurovlm.training.batch import Batch
+from neurovlm.training.data import UNKNOWN
 from neurovlm.zoo.model import SttfModel
 from neurovlm.zoo.spec import ModelSpec
 
 
 @dataclass(frozen=True)
-class FitThresholds:
-    """How to train.
+class Spending:
+    """What budgets ask for, and how soft gates are while learning.
 
     Attributes
     ----------
-    steps
-        Batches.
-    learning_rate, clip_norm
-        Of Adam, falling linearly to 0.
     lowest, highest
         Shares of the rows that budgets 0 and 1 ask for.
     temperature
         Of the soft gates.
-    first_window
-        Labels count from this window on.
     """
 
-    steps: int = 200
-    learning_rate: float = 0.03
-    clip_norm: float = 1.0
     lowest: float = 0.05
     highest: float = 0.5
     temperature: float = 0.1
-    first_window: int = 10
 
     def share(self, budget: float) -> float:
         """Share of the rows that a budget asks for."""
@@ -173,59 +162,41 @@ def watch(
     )
 
 
-def fit_thresholds(
+def threshold_loss(
     model: SttfModel,
-    batches: Sequence[Batch],
-    config: FitThresholds,
-    seed: int,
-    report: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
-) -> None:
-    """Train ``model.thresholds`` in place; all else stays as it is.
+    plain: SttfModel,
+    batch: Batch,
+    spending: Spending,
+    budget: float,
+    *,
+    first_window: int,
+    soft: bool,
+) -> dict[str, Tensor]:
+    """Losses by name of ``model.thresholds`` under a budget; see the top of this module.
 
     Parameters
     ----------
-    model
-        From `with_thresholds`.
-    batches
-        Clips side by side, gone through in random order for as many steps as asked.
-    seed
-        Decides order and budgets.
-    report
-        Called after each step with its number and losses.
+    model, plain
+        From `with_thresholds`, and the same weights without gates.
+    first_window
+        Labels count from this window on.
+    soft
+        Whether gradients flow through the gates.
     """
-    if model.thresholds is None:
-        raise ValueError("fit_thresholds: the model has no threshold policy")
-    plain = with_fixed_threshold(model, None)
     with torch.no_grad():
-        truth = [watch(plain, batch) for batch in batches]
-    model.requires_grad_(False)
-    model.thresholds.requires_grad_(True)
-    parameters = list(model.thresholds.parameters())
-    optimizer = torch.optim.Adam(parameters, config.learning_rate, betas=(0.9, 0.98))
-    rng = np.random.default_rng(seed)
-    for step in range(config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * (1 - step / config.steps)
-        chosen, budget = int(rng.integers(len(batches))), float(rng.random())
-        seen = watch(model, batches[chosen], budget, config.temperature)
-        losses = _losses(seen, truth[chosen], batches[chosen].label, config, budget)
-        optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-        optimizer.step()
-        report(step, {name: float(loss.detach()) for name, loss in losses.items()})
-
-
-def _losses(
-    seen: Seen, truth: Seen, label: Tensor, config: FitThresholds, budget: float
-) -> dict[str, Tensor]:
-    given, right = (each.logits[:, config.first_window :] for each in (seen, truth))
-    wanted = label[:, None].expand(given.shape[:2])
+        truth = watch(plain, batch)
+    seen = watch(model, batch, budget, spending.temperature if soft else None)
+    first = min(first_window, batch.counts.shape[1] - 1)
+    given, right = (each.logits[:, first:] for each in (seen, truth))
+    wanted = batch.label[:, None].expand(given.shape[:2]).flatten()
+    missed = functional.cross_entropy(
+        given.flatten(0, 1), wanted, ignore_index=UNKNOWN, reduction="sum"
+    )
     log_right, log_given = right.log_softmax(-1), given.log_softmax(-1)
     distance = (seen.readout - truth.readout).square().sum(-1).mean()
-    over = seen.share.log() - math.log(config.share(budget))
+    over = seen.share.log() - math.log(spending.share(budget))
     return {
-        "truth": 0.5 * functional.cross_entropy(given.flatten(0, 1), wanted.flatten()),
+        "truth": 0.5 * missed / (wanted != UNKNOWN).sum().clamp(min=1),
         "label": (log_right.exp() * (log_right - log_given)).sum(-1).mean(),
         "readout": distance / truth.readout.square().sum(-1).mean(),
         "budget": 2 * functional.relu(over) ** 2 + 0.5 * functional.relu(-over - 0.2) ** 2,

@@ -16,12 +16,15 @@ import torch
 from neurovlm.core.errors import UsageError
 from neurovlm.frontend.detector import DetectorConfig
 from neurovlm.sttf.config import EncoderConfig
+from neurovlm.sttf.thresholds import ThresholdConfig
 from neurovlm.training.batch import Augmentation
 from neurovlm.training.data import ClipSet, SparseCounts
 from neurovlm.training.distributed import joined
-from neurovlm.training.recipe import Recipe, Stage
-from neurovlm.training.run import CHECKPOINT, HISTORY, RunConfig, TrainingData, train
+from neurovlm.training.recipe import Recipe, RunConfig, Stage
+from neurovlm.training.run import CHECKPOINT, HISTORY, begin_from, train
+from neurovlm.training.sources import TrainingData
 from neurovlm.zoo.load import load
+from neurovlm.zoo.model import SttfModel
 from neurovlm.zoo.spec import ModelSpec
 
 VARIED = Augmentation(batch_size=4, n_windows=4, max_active=(8, 12), n_refresh=(1, 2))
@@ -83,6 +86,48 @@ def test_a_run_that_was_interrupted_makes_the_same_model(build, clips, tmp_path,
     parts = train(todo, data(clips), detector, replace(config, resume=True))
     assert equal(whole, parts)
     assert len((tmp_path / "parts" / HISTORY).read_text().splitlines()) == 4
+
+
+def gated(build) -> Recipe:
+    spec = build().spec
+    spec = replace(
+        spec,
+        encoder=replace(spec.encoder, gate_tau=0.0),
+        thresholds=ThresholdConfig(0.0, 1.5),
+    )
+    stage = replace(
+        CLIPS, part="thresholds", learning_rate=0.03, augmentation=replace(VARIED, n_windows=None)
+    )
+    return Recipe(spec=spec, stages=(stage,))
+
+
+def test_a_threshold_policy_learns_behind_a_model_that_stays_as_it_was(build, clips, tmp_path):
+    start = build(seed=5)
+    config = RunConfig(tmp_path)
+    path = train(gated(build), data(clips), DetectorConfig(), config, start=start)
+    fitted, kept = weights(path), start.state_dict()
+    assert all(torch.equal(fitted[name], kept[name]) for name in kept)
+    new = [name for name in fitted if name.startswith("thresholds.")]
+    torch.manual_seed(0)
+    untrained = SttfModel(gated(build).spec).state_dict()
+    assert new and any(not torch.equal(fitted[name], untrained[name]) for name in new)
+    lines = [json.loads(line) for line in (tmp_path / HISTORY).read_text().splitlines()]
+    assert all(line["held_out_score"] < 0 for line in lines)
+
+
+@pytest.mark.parametrize("part", ["heads", "thresholds"])
+def test_a_part_is_not_trained_behind_nothing(build, clips, tmp_path, part):
+    todo = gated(build)
+    todo = replace(todo, stages=(replace(todo.stages[0], part=part),))
+    with pytest.raises(UsageError, match=r"name one to begin from \(--start\)"):
+        train(todo, data(clips), DetectorConfig(), RunConfig(tmp_path))
+
+
+def test_beginning_from_a_model_takes_what_fits_and_says_what_is_new(build):
+    start, model = build(seed=1), build(seed=2, spec=replace(build().spec, labels=("a", "b")))
+    assert begin_from(model, start) == ["head.label.bias", "head.label.weight"]
+    own, theirs = model.state_dict(), start.state_dict()
+    assert all(torch.equal(own[k], theirs[k]) for k in own if not k.startswith("head.label"))
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(build, clips, tmp_path):

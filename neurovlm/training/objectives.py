@@ -1,0 +1,132 @@
+"""What a stage learns: its parameters, its losses, and what it is judged by."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from neurovlm.core.errors import UsageError
+from neurovlm.training.batch import draw_batch
+from neurovlm.training.heads import head_parameters, heads_loss, look_at_clips, look_at_files
+from neurovlm.training.loop import batch_loss, draw_plan
+from neurovlm.training.read import score_of
+from neurovlm.training.recipe import RunConfig, Stage
+from neurovlm.training.sources import TrainingData
+from neurovlm.training.stage import Check, Losses
+from neurovlm.training.thresholds import threshold_loss, with_fixed_threshold
+from neurovlm.zoo.model import SttfModel
+
+
+def learning(model: SttfModel, stage: Stage) -> list[torch.nn.Parameter]:
+    """What learns in a stage; gradients of all else are off."""
+    model.requires_grad_(stage.part != "thresholds")
+    if stage.part == "whole":
+        return list(model.parameters())
+    if stage.part == "heads":
+        return head_parameters(model)
+    if model.thresholds is None:
+        raise UsageError(f"stage {stage.name}: the model has no thresholds to learn; see its spec")
+    return list(model.thresholds.requires_grad_(True).parameters())
+
+
+def losses_of(
+    model: SttfModel,
+    data: TrainingData,
+    stage: Stage,
+    config: RunConfig,
+    teacher: SttfModel | None = None,
+) -> Losses:
+    """What draws a batch of the stage and gives its losses; encodes all clips first for heads."""
+    if stage.part == "heads":
+        return _heads_losses(model, data, stage, config)
+    if stage.part == "thresholds":
+        return _threshold_losses(model, data, stage, config)
+    sizes = np.array([len(clips) for clips in data.whole], float)
+
+    def losses(rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        clips = data.whole[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
+        batch = draw_batch(clips, model.tokenizer, stage.augmentation, rng).to(config.device)
+        plan = draw_plan(batch.counts.shape[1], stage, rng)
+        return batch_loss(model, batch, stage, plan, teacher)
+
+    return losses
+
+
+def _heads_losses(model: SttfModel, data: TrainingData, stage: Stage, config: RunConfig) -> Losses:
+    if data.files is not None:
+        seen = look_at_files(model, data.files(), stage, config.seed, config.workers)
+    else:
+        rng = np.random.default_rng([config.seed, 1])
+        seen = look_at_clips(model, data.whole[0], stage, rng)
+
+    def losses(rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        n = min(stage.augmentation.batch_size, len(seen))
+        index = torch.from_numpy(rng.choice(len(seen), n, replace=False))
+        return heads_loss(model, seen, index, stage, int(rng.integers(seen.tokens.shape[1])))
+
+    return losses
+
+
+def _threshold_losses(
+    model: SttfModel, data: TrainingData, stage: Stage, config: RunConfig
+) -> Losses:
+    plain = with_fixed_threshold(model, None).to(config.device)
+
+    def losses(rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        clips = data.whole[0]
+        batch = draw_batch(clips, model.tokenizer, stage.augmentation, rng).to(config.device)
+        return threshold_loss(
+            model,
+            plain,
+            batch,
+            stage.spending,
+            float(rng.random()),
+            first_window=stage.first_window,
+            soft=True,
+        )
+
+    return losses
+
+
+CHECKED_BUDGETS = (0.0, 0.3, 0.6)
+
+
+def _threshold_score(model: SttfModel, data: TrainingData, stage: Stage, device: str) -> float:
+    """Minus the loss of hard gates on people held out, mean over `CHECKED_BUDGETS`."""
+    plain = with_fixed_threshold(model, None).to(device)
+    rng = np.random.default_rng(0)
+    batch = draw_batch(data.held_out, model.tokenizer, stage.augmentation, rng).to(device)
+    with torch.no_grad():
+        losses = [
+            threshold_loss(
+                model,
+                plain,
+                batch,
+                stage.spending,
+                budget,
+                first_window=stage.first_window,
+                soft=False,
+            )
+            for budget in CHECKED_BUDGETS
+        ]
+    return -float(np.mean([float(sum(each.values())) for each in losses]))
+
+
+def check_of(data: TrainingData, stage: Stage, device: str) -> Check:
+    """What scores a model on people held out, and on as many clips trained on."""
+    trained = data.whole[0][: len(data.held_out)]
+
+    def check(model: SttfModel) -> dict[str, float]:
+        first: dict[str, float] = {}
+        if stage.part == "thresholds":
+            first["held_out_score"] = _threshold_score(model, data, stage, device)
+        held, train = score_of(model, data.held_out), score_of(model, trained)
+        return {
+            **first,
+            "held_out_accuracy": held[0],
+            "held_out_loss": held[1],
+            "train_accuracy": train[0],
+            "train_loss": train[1],
+        }
+
+    return check
