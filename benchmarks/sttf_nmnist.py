@@ -24,7 +24,7 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks.sttf_sets import Recipe, Task, cross_validate, summary, tell
+from benchmarks.sttf_sets import Task, cross_validate, recipe, summary, tell
 from neurovlm.events.datasets import folds as divide
 from neurovlm.events.datasets import nmnist
 from neurovlm.frontend.detector import DetectorConfig
@@ -35,19 +35,19 @@ from neurovlm.sttf.policy import PolicyConfig
 from neurovlm.training.augment import Affine, DropEvents, Shift, TimeSkew, compose
 from neurovlm.zoo.spec import ModelSpec
 
+SPEC = ModelSpec(
+    name="sttf-nmnist",
+    window_ms=50,
+    encoder=EncoderConfig(dim=48, depth=2, heads=2, patch=2),
+    policy=PolicyConfig(max_active=48, n_refresh=6, cut_interval=None),
+    head=HeadConfig(kind="conv", channels=32, observed_dim=128, taps=(1, 2, 4)),
+    decoder=DecoderConfig(dim=16, depth=1, heads=1),  # says nothing here
+    labels=tuple("0123456789"),
+)
+STEPS, VARIANTS, FIRST_WINDOW = 500, 16, 3
 TASK = Task(
-    spec=ModelSpec(
-        name="sttf-nmnist",
-        window_ms=50,
-        encoder=EncoderConfig(dim=48, depth=2, heads=2, patch=2),
-        policy=PolicyConfig(max_active=48, n_refresh=6, cut_interval=None),
-        head=HeadConfig(kind="conv", channels=32, observed_dim=128, taps=(1, 2, 4)),
-        decoder=DecoderConfig(dim=16, depth=1, heads=1),  # says nothing here
-        labels=tuple("0123456789"),
-    ),
+    recipe=recipe(SPEC, STEPS, VARIANTS, FIRST_WINDOW),
     detector=DetectorConfig(),
-    n_windows=6,
-    recipe=Recipe(steps=500),
     vary=compose(
         Affine(max_degrees=12, max_scale=1.12, max_shear=0.15),
         Shift(2),
@@ -63,14 +63,14 @@ def main(
     ],
     folds: Annotated[int, typer.Option(min=2)] = 5,
     only: Annotated[int | None, typer.Option(min=1, help="run this many folds only")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="batches per fold")] = TASK.recipe.steps,
+    steps: Annotated[int, typer.Option(min=1, help="batches per fold")] = STEPS,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path | None, typer.Option(help="folder for models and cards")] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Cross-validate and print a table."""
     torch.set_num_threads(1)
-    task = replace(TASK, recipe=replace(TASK.recipe, steps=steps))
+    task = replace(TASK, recipe=recipe(SPEC, steps, VARIANTS, FIRST_WINDOW))
     digits = nmnist(data / "events_nmnist" / "nmnist_small_train1000.zip")
     pairs = divide(digits, folds, seed)[:only]
     tell("N-MNIST", summary(cross_validate(task, pairs, seed, out)), as_json)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.sttf_sets import Recipe, Task, cross_validate, summary, tell
+from benchmarks.sttf_sets import Task, cross_validate, recipe, summary, tell
 from neurovlm.events.datasets import LabelledSet, labelled_folder, windows_of
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.detector import DetectorConfig
@@ -48,28 +48,26 @@ def vary(stream: EventStream, rng: np.random.Generator) -> EventStream:
     return _ALTER(mirror(stream) if rng.random() < 0.5 else stream, rng)
 
 
-TASK = Task(
-    spec=ModelSpec(
-        name="sttf-objects",
-        window_ms=50,
-        encoder=EncoderConfig(dim=48, depth=2, heads=2),
-        policy=PolicyConfig(max_active=32, n_refresh=6, cut_interval=None),
-        head=HeadConfig(kind="conv", channels=32, observed_dim=128, taps=(1, 2, 4)),
-        decoder=DecoderConfig(dim=16, depth=1, heads=1),  # says nothing here
-        labels=(
-            "box",
-            "computer mouse",
-            "mechanical pencil",
-            "mobile phone",
-            "mug",
-            "scissors",
-            "utility knife",
-        ),
+SPEC = ModelSpec(
+    name="sttf-objects",
+    window_ms=50,
+    encoder=EncoderConfig(dim=48, depth=2, heads=2),
+    policy=PolicyConfig(max_active=32, n_refresh=6, cut_interval=None),
+    head=HeadConfig(kind="conv", channels=32, observed_dim=128, taps=(1, 2, 4)),
+    decoder=DecoderConfig(dim=16, depth=1, heads=1),  # says nothing here
+    labels=(
+        "box",
+        "computer mouse",
+        "mechanical pencil",
+        "mobile phone",
+        "mug",
+        "scissors",
+        "utility knife",
     ),
-    detector=DetectorConfig(),
-    n_windows=10,
-    recipe=Recipe(steps=140),
-    vary=vary,
+)
+STEPS, VARIANTS, FIRST_WINDOW = 140, 6, 6
+TASK = Task(
+    recipe=recipe(SPEC, STEPS, VARIANTS, FIRST_WINDOW), detector=DetectorConfig(), vary=vary
 )
 
 
@@ -110,16 +108,16 @@ def main(
     ],
     blocks: Annotated[int, typer.Option(min=2, help="of time, per recording")] = 5,
     only: Annotated[int | None, typer.Option(min=1, help="run this many blocks only")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="batches per block")] = TASK.recipe.steps,
+    steps: Annotated[int, typer.Option(min=1, help="batches per block")] = STEPS,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path | None, typer.Option(help="folder for models and cards")] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Cross-validate over blocks of time and print a table."""
     torch.set_num_threads(1)
-    task = replace(TASK, recipe=replace(TASK.recipe, steps=steps))
+    task = replace(TASK, recipe=recipe(SPEC, steps, VARIANTS, FIRST_WINDOW))
     folder = data / "events_objects" / "dvs128_biolab"
-    recordings = labelled_folder(folder, label_column="label_en", labels=TASK.spec.labels)
+    recordings = labelled_folder(folder, label_column="label_en", labels=SPEC.labels)
     pairs = blocks_of(recordings, blocks, GAP_S)[:only]
     tell("Objects", summary(cross_validate(task, pairs, seed, out)), as_json)
 

@@ -103,6 +103,8 @@ class Augmentation:
         Largest shift of the view in patches, events only.
     drop
         Largest share of changed patches that go unnoticed in a clip.
+    contrast
+        Share of the clips whose ON and OFF events change places.
     flip
         Label of the mirrored scene, by label; None: nothing is mirrored.
     """
@@ -113,6 +115,7 @@ class Augmentation:
     n_refresh: tuple[int, int] = (2, 8)
     max_shift: int = 1
     drop: float = 0.2
+    contrast: float = 0.5
     flip: tuple[int, ...] | None = FLIP
 
 
@@ -164,7 +167,7 @@ def _augment(
         counts = shift(counts, dy * GRID.patch, dx * GRID.patch)
         masks = shift(masks, dy, dx)
         boxes = None if boxes is None else shift_boxes(boxes, dy * GRID.patch, dx * GRID.patch)
-    if rng.random() < 0.5:  # contrast of either sign is equally likely
+    if rng.random() < a.contrast:
         counts = counts[:, [1, 0, 2]]
     if a.flip is not None and rng.random() < 0.5:
         counts, masks = counts[..., ::-1], masks[..., ::-1]

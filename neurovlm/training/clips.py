@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neurovlm.events.datasets import LabelledSet, Sample
+from neurovlm.events.datasets import LabelledSet, Sample, streams
 from neurovlm.events.scenes.caption import LABELS
 from neurovlm.events.scenes.clip import SceneClip, clip_seed, render_clip
 from neurovlm.events.scenes.subject import subject_from_seed
@@ -166,8 +166,7 @@ def labelled_clips(
     names = {name: k for k, name in enumerate(sorted(labelled.groups))}
     rng = np.random.default_rng(seed)
     parts = []
-    for sample in labelled.samples:
-        stream = sample.read()
+    for sample, stream in zip(labelled.samples, streams(labelled.samples), strict=True):
         if vary is None:
             parts.append(_recorded(stream, sample, frontend, names))
             continue

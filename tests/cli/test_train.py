@@ -88,7 +88,11 @@ def test_a_folder_of_recordings_becomes_a_model_and_the_model_is_scored(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--recipe", "none"], 2, "no recipe 'none'; known are sttf-tiny, gated, quick"),
+        (
+            ["--recipe", "none"],
+            2,
+            "no recipe 'none'; known are sttf-tiny, gated, ",
+        ),
         (["--device", "tpu"], 2, "--device must be cpu or cuda, got 'tpu'"),
         (["--detector", "best"], 2, "detector must be one of hand, learned, got 'best'"),
         (["--data", "cifar:x"], 2, "--data: no set 'cifar'"),
