@@ -139,7 +139,7 @@ def evaluate(
     import torch
 
     from neurovlm.training import figures
-    from neurovlm.training.evaluate import flat, read_history
+    from neurovlm.training.evaluate import read_history
     from neurovlm.zoo.load import card_path, load, write_card
 
     torch.set_num_threads(1)
@@ -152,7 +152,7 @@ def evaluate(
         text = json.dumps({**scores, "history": looks}, indent=1) + "\n"
         (out / "scores.json").write_text(text, encoding="utf-8")
     if save:
-        write_card(dataclasses.replace(card, scores=flat(scores)), card_path(model))
+        write_card(dataclasses.replace(card, scores=scores), card_path(model))
     if as_json:
         typer.echo(json.dumps(scores))
         return

@@ -124,9 +124,20 @@ def compare(model: SttfModel, clips: ClipSet) -> tuple[dict[str, float], Reading
 
 @dataclass(frozen=True, eq=False)
 class _Scored:
-    """One style in one performance of the test subjects: scores, and the confusion table."""
+    """One style in one performance of the test subjects.
+
+    Attributes
+    ----------
+    scores
+        By name.
+    right
+        bool ``(2, n)``, whether the label is right, of the sparse model and of its dense twin.
+    table
+        Confusion of the sparse model.
+    """
 
     scores: dict[str, float]
+    right: NDArray[np.bool_]
     table: NDArray[np.float64]
 
 
@@ -143,13 +154,14 @@ def _score_style(
         repetition=seed,
         mixture=STYLES[style],
     )
-    scores, sparse, _ = compare(model, clips)
+    scores, sparse, dense = compare(model, clips)
     assert clips.truth is not None
     oracle = replace(clips, changed=clips.truth, score=np.maximum(clips.score, clips.truth))
     scores["accuracy_oracle_masks"] = read(model, oracle).accuracy
     if style == "hard":
         scores |= _control_scores(model, frontend, clips, n_linear, seed)
-    return _Scored(scores, confusion(sparse, len(card.spec.labels)))
+    right = np.stack([sparse.right, dense.right])
+    return _Scored(scores, right, confusion(sparse, len(card.spec.labels)))
 
 
 def _control_scores(
@@ -217,7 +229,8 @@ def evaluate(
     Returns
     -------
     scores
-        Nested by style; numbers are means over the seeds, ``by_seed`` holds each.
+        Nested by style; numbers are means over the seeds, of what is retained over all their
+        clips; ``by_seed`` holds each.
     tables
         Confusion of the sparse model by style, over all seeds.
     """
@@ -239,6 +252,8 @@ def evaluate(
         mine = [runs[style, seed] for seed in range(seeds)]
         by_seed = [each.scores for each in mine]
         means = {name: float(np.mean([one[name] for one in by_seed])) for name in by_seed[0]}
+        kept = retention(*np.concatenate([each.right for each in mine], axis=1))
+        means["retention"], means["retention_low"], means["retention_high"] = kept
         means["train_accuracy"] = next(found)
         means["train_test_gap"] = means["train_accuracy"] - means["accuracy"]
         scores[style] = {**means, "by_seed": by_seed}

@@ -212,22 +212,13 @@ TINY = ModelSpec(
 )
 """A head by convolutions learned faster on the same clips than one with weights for every place."""
 
-HEADS = Augmentation(batch_size=48, n_windows=None, max_active=(20, 30), n_refresh=(6, 8), drop=0.1)
-
 RECIPES = {
     "sttf-tiny": Recipe(
         spec=TINY,
         stages=(
             Stage(name="clips", steps=1500, teach_share=0.1, check_every=250),
             Stage(
-                name="heads",
-                part="heads",
-                steps=2400,
-                weight_decay=0.1,
-                averaging=0.998,
-                caption_weight=4.0,
-                check_every=400,
-                augmentation=HEADS,
+                name="again", steps=1200, learning_rate=1e-3, teach_share=0.1, check_every=200
             ),
         ),
     ),

@@ -80,6 +80,8 @@ def train(
         raise UsageError(f"{config.out / CHECKPOINT}: the checkpoint is of another recipe")
     if taken_up is None and world.is_first:
         (config.out / HISTORY).write_text("", encoding="utf-8")
+    if taken_up is not None:
+        begin_s -= taken_up["wall_s"]
     spent: list[dict[str, Any]] = [] if taken_up is None else list(taken_up["spent"])
     for number, stage in enumerate(recipe.stages):
         rng = np.random.default_rng([config.seed, world.rank, number])
@@ -100,7 +102,12 @@ def train(
             values: dict[str, Any], begun: dict[str, Any] = begun, spent: Any = tuple(spent)
         ) -> None:
             if world.is_first:
-                extra = {"start": begun, "recipe": _named(recipe), "spent": list(spent)}
+                extra = {
+                    "start": begun,
+                    "recipe": _named(recipe),
+                    "spent": list(spent),
+                    "wall_s": time.monotonic() - begin_s,
+                }
                 write_checkpoint({**values, **extra}, config.out / CHECKPOINT)
 
         def told(progress: Progress, scores: dict[str, float] | None, stage: Stage = stage) -> None:

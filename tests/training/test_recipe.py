@@ -73,7 +73,5 @@ def test_a_damaged_or_missing_file_is_named(tmp_path):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(
-        UsageError, match="no recipe 'tiny'; known are sttf-tiny, gated, "
-    ):
+    with pytest.raises(UsageError, match="no recipe 'tiny'; known are sttf-tiny, gated, "):
         read_recipe("tiny")
