@@ -28,7 +28,7 @@ from benchmarks.sttf_runs import Outcome, ratio_interval, run
 from neurovlm.events.scenes import TEST_SEEDS
 from neurovlm.training.batch import Batch
 from neurovlm.zoo.load import load
-from neurovlm.zoo.model import SttfModel
+from neurovlm.zoo.model import SttfModel, with_spec
 from neurovlm.zoo.spec import ModelSpec
 
 FIRST_TEST = 6000
@@ -75,11 +75,7 @@ def changed(model: SttfModel, change: Change) -> SttfModel:
         for name, fields in change.items()
     }
     spec: ModelSpec = dataclasses.replace(model.spec, thresholds=None, **parts)
-    other = SttfModel(spec)
-    weights = other.state_dict()
-    weights.update({k: v for k, v in model.state_dict().items() if k in weights})
-    other.load_state_dict(weights)
-    return other.eval()
+    return with_spec(model, spec)
 
 
 def table(

@@ -217,9 +217,7 @@ RECIPES = {
         spec=TINY,
         stages=(
             Stage(name="clips", steps=1500, teach_share=0.1, check_every=250),
-            Stage(
-                name="again", steps=1200, learning_rate=1e-3, teach_share=0.1, check_every=200
-            ),
+            Stage(name="again", steps=1200, learning_rate=1e-3, teach_share=0.1, check_every=200),
         ),
     ),
     "gated": Recipe(

@@ -31,7 +31,7 @@ from neurovlm.training.stage import (
     write_checkpoint,
 )
 from neurovlm.zoo.load import ModelCard, save
-from neurovlm.zoo.model import SttfModel
+from neurovlm.zoo.model import SttfModel, take_weights
 
 CHECKPOINT, HISTORY = "checkpoint.pt", "history.jsonl"
 
@@ -157,12 +157,10 @@ def begin_from(model: SttfModel, start: SttfModel) -> list[str]:
     UsageError
         When none fits.
     """
-    own, theirs = model.state_dict(), start.state_dict()
-    fits = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
-    if not fits:
+    new = take_weights(model, start)
+    if len(new) == len(model.state_dict()):
         raise UsageError(f"start: no weight of {start.spec.name!r} fits {model.spec.name!r}")
-    model.load_state_dict({**own, **fits})
-    return sorted(set(own) - set(fits))
+    return new
 
 
 def _named(recipe: Recipe) -> dict[str, Any]:

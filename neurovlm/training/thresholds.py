@@ -25,12 +25,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neurovlm.sttf.thresholds import ThresholdConfig
 from neurovlm.sttf.window import SttfState, encode_window
 from neurovlm.training.batch import Batch
 from neurovlm.training.data import UNKNOWN
-from neurovlm.zoo.model import SttfModel
-from neurovlm.zoo.spec import ModelSpec
+from neurovlm.zoo.model import SttfModel, with_spec
 
 
 @dataclass(frozen=True)
@@ -83,32 +81,10 @@ class Seen(NamedTuple):
         return self.rows[:, 1:].sum() / self.active[:, 1:].sum()
 
 
-def with_thresholds(
-    model: SttfModel, config: ThresholdConfig | None = None, budget: float = 1.0
-) -> SttfModel:
-    """The same weights with gates and an untrained policy of their thresholds."""
-    config = ThresholdConfig(0.0, 1.5) if config is None else config
-    spec = dataclasses.replace(
-        model.spec,
-        encoder=dataclasses.replace(model.spec.encoder, gate_tau=config.tau_min),
-        policy=dataclasses.replace(model.spec.policy, budget=budget),
-        thresholds=config,
-    )
-    return _copied(model, spec)
-
-
 def with_fixed_threshold(model: SttfModel, tau: float | None) -> SttfModel:
     """The same weights with gates that all have the threshold ``tau``; None: without gates."""
     encoder = dataclasses.replace(model.spec.encoder, gate_tau=tau)
-    return _copied(model, dataclasses.replace(model.spec, encoder=encoder, thresholds=None))
-
-
-def _copied(model: SttfModel, spec: ModelSpec) -> SttfModel:
-    copy = SttfModel(spec)
-    own = copy.state_dict()
-    own.update({name: value for name, value in model.state_dict().items() if name in own})
-    copy.load_state_dict(own)
-    return copy.eval()
+    return with_spec(model, dataclasses.replace(model.spec, encoder=encoder, thresholds=None))
 
 
 def watch(
@@ -177,7 +153,7 @@ def threshold_loss(
     Parameters
     ----------
     model, plain
-        From `with_thresholds`, and the same weights without gates.
+        With a policy, and the same weights without gates.
     first_window
         Labels count from this window on.
     soft

@@ -328,6 +328,26 @@ class SttfModel(nn.Module):
         return decode(output, self.spec.encoder.grid, min_score=min_score)[0]
 
 
+def take_weights(model: SttfModel, other: SttfModel) -> list[str]:
+    """Give ``model`` the weights of ``other`` whose names and shapes are the same.
+
+    Returns
+    -------
+    Names of the weights that stay as they were.
+    """
+    own, theirs = model.state_dict(), other.state_dict()
+    fits = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
+    model.load_state_dict({**own, **fits})
+    return sorted(set(own) - set(fits))
+
+
+def with_spec(model: SttfModel, spec: ModelSpec) -> SttfModel:
+    """The same weights in another model; parts they do not fit start as they are built."""
+    other = SttfModel(spec)
+    take_weights(other, model)
+    return other.eval()
+
+
 def _as_batch(values: ArrayLike, name: str, shape: tuple[int, ...]) -> Tensor:
     """Own copy with a batch axis of one."""
     array = np.array(values)
