@@ -127,11 +127,18 @@ def look_at_clips(model: SttfModel, clips: ClipSet, stage: Stage, rng: np.random
     return look(model, draw_batch(clips, model.tokenizer, everyone, rng))
 
 
-def head_parameters(model: SttfModel) -> list[torch.nn.Parameter]:
-    """What learns behind a frozen encoder; what made the sketches stays as it is."""
-    head = model.head
-    parts: list[torch.nn.Module] = [head.readout.place, head.norm, head.motion, head.recurrent]
-    parts += [head.label, model.decoder, *([] if model.boxes is None else [model.boxes])]
+def head_parameters(model: SttfModel, stage: Stage) -> list[torch.nn.Parameter]:
+    """What learns behind a frozen encoder; what made the sketches stays as it is.
+
+    A head whose weight in the loss is 0 stays as it is too.
+    """
+    head, parts = model.head, list[torch.nn.Module]()
+    if stage.label_weight:
+        parts += [head.readout.place, head.norm, head.motion, head.recurrent, head.label]
+    if stage.caption_weight:
+        parts.append(model.decoder)
+    if stage.box_weight and model.boxes is not None:
+        parts.append(model.boxes)
     return [parameter for part in parts for parameter in part.parameters()]
 
 
@@ -139,28 +146,39 @@ def heads_loss(
     model: SttfModel, seen: Seen, index: Tensor, stage: Stage, moment: int
 ) -> dict[str, Tensor]:
     """Weighted losses by name on the clips at ``index``, captions and boxes at ``moment``."""
-    head, n_tokens = model.head, seen.tokens.shape[2]
-    sketch = seen.sketch[index].float().unflatten(-1, (n_tokens, -1))
-    sketch = sketch * functional.dropout(torch.ones(*sketch.shape[:3], 1), stage.token_dropout)
-    observed = head.norm(head.readout.place(sketch.flatten(2)))
-    states, _ = head.advance(observed, head.initial(len(index)))
-    states = functional.dropout(states, stage.state_dropout)
-    first = min(stage.first_window, states.shape[1] - 1)
-    logits = head.label(states[:, first:]).flatten(0, 1)
-    label, other, share = (
-        each[index, None].expand(-1, states.shape[1] - first).flatten()
-        for each in (seen.label, seen.other, seen.share)
-    )
-    missed = labels_entropy(logits, label, other, share).sum()
+    with torch.set_grad_enabled(stage.label_weight > 0):
+        states = _states(model, seen.sketch[index].float(), seen.tokens.shape[2], stage)
     tokens = seen.tokens[index, moment].float()
     window = caption_windows(states.shape[1])[moment]
     context = model.decoder.context(
         states[:, window], tokens, seen.score[index, moment], seen.age[index, moment]
     )
-    losses = {
-        "label": stage.label_weight * missed / (label != UNKNOWN).sum().clamp(min=1),
-        "caption": stage.caption_weight * words_loss(model, context, seen.words[index]),
-    }
+    losses = {"caption": stage.caption_weight * words_loss(model, context, seen.words[index])}
+    if stage.label_weight:
+        losses["label"] = stage.label_weight * _label_loss(model, states, seen, index, stage)
     if model.boxes is not None:
         losses["boxes"] = stage.box_weight * boxes_loss(model, tokens, seen.boxes[index, moment])
     return losses
+
+
+def _states(model: SttfModel, sketch: Tensor, n_tokens: int, stage: Stage) -> Tensor:
+    """Recurrent state ``(n, T, state_dim)``, some of the tokens and of the state unseen."""
+    head = model.head
+    sketch = sketch.unflatten(-1, (n_tokens, -1))
+    sketch = sketch * functional.dropout(torch.ones(*sketch.shape[:3], 1), stage.token_dropout)
+    observed = head.norm(head.readout.place(sketch.flatten(2)))
+    states, _ = head.advance(observed, head.initial(len(sketch)))
+    return functional.dropout(states, stage.state_dropout)
+
+
+def _label_loss(
+    model: SttfModel, states: Tensor, seen: Seen, index: Tensor, stage: Stage
+) -> Tensor:
+    first = min(stage.first_window, states.shape[1] - 1)
+    logits = model.head.label(states[:, first:]).flatten(0, 1)
+    label, other, share = (
+        each[index, None].expand(-1, states.shape[1] - first).flatten()
+        for each in (seen.label, seen.other, seen.share)
+    )
+    missed = labels_entropy(logits, label, other, share).sum()
+    return missed / (label != UNKNOWN).sum().clamp(min=1)

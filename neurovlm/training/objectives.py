@@ -23,7 +23,7 @@ def learning(model: SttfModel, stage: Stage) -> list[torch.nn.Parameter]:
     if stage.part == "whole":
         return list(model.parameters())
     if stage.part == "heads":
-        return head_parameters(model)
+        return head_parameters(model, stage)
     if model.thresholds is None:
         raise UsageError(f"stage {stage.name}: the model has no thresholds to learn; see its spec")
     return list(model.thresholds.requires_grad_(True).parameters())

@@ -59,7 +59,7 @@ class Stage:
         Of the distance of tokens to the teacher's, of the divergence of labels, of the estimate
         of that distance by the drift head.
     label_weight, caption_weight, box_weight
-        Of the losses by truth.
+        Of the losses by truth; in a stage of heads, one of weight 0 stays as it is.
     token_dropout, state_dropout
         Shares of a frozen encoder's tokens, and of the recurrent state, that go unseen (heads).
     quantise

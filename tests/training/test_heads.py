@@ -50,14 +50,18 @@ def test_what_is_kept_gives_the_states_of_the_whole_model(build, clips):
         assert torch.equal(seen.age[:, moment].long(), memory.age)
 
 
-def test_losses_teach_heads_and_nothing_else(build, clips):
+@pytest.mark.parametrize("still", [(), ("label",), ("caption",), ("label", "box"), ("box",)])
+def test_losses_teach_heads_with_a_weight_and_nothing_else(build, clips, still):
+    stage = replace(STAGE, **{f"{head}_weight": 0.0 for head in still})
     spec = build().spec
     model = build(spec=replace(spec, boxes=BoxConfig(hidden=8, n_mix=1)))
     source = replace(clips(), boxes=np.tile(np.float32([9, 9, 60, 60]), (8, 6, 3, 1)))
     seen = look_at_clips(model, source, STAGE, _rng())
-    sum(heads_loss(model, seen, torch.arange(4), STAGE, 1).values()).backward()
-    learned = {id(p) for p in model.parameters() if p.grad is not None}
-    assert learned == {id(p) for p in head_parameters(model)}
+    sum(heads_loss(model, seen, torch.arange(4), stage, 1).values()).backward()
+    learned = {id(p) for p in model.parameters() if p.grad is not None and p.grad.any()}
+    allowed = {id(p) for p in head_parameters(model, stage)}
+    assert learned <= allowed
+    assert len(learned) > 0.9 * len(allowed)
 
 
 def test_unknown_labels_cost_nothing(build, clips):
