@@ -67,8 +67,8 @@ class Stage:
     bfloat16
         Run products in bfloat16; weights, norms and losses stay in float32.
     check_every, patience
-        Steps between looks at people held out; so many looks without gain end the stage. The best
-        weights are kept. 0 never ends a stage early.
+        Steps between looks at people held out; so many looks without gain end the stage. The
+        weights of the lowest loss are kept. 0 never ends a stage early.
     augmentation
         How batches vary.
     spending

@@ -135,7 +135,7 @@ def train(
                 "processor_s": progress.cpu_s,
                 "processor_s_data": data_s,
                 "losses": progress.losses,
-                "held_out_accuracy": progress.best_score,
+                "held_out_score": progress.best_score,
             }
         )
     training = {
