@@ -73,6 +73,7 @@ def make_clips(
     repetition: int = 0,
     mixture: Mixture = HARD,
     motion: str | None = None,
+    labels: Sequence[int] = range(len(LABELS)),
 ) -> ClipSet:
     """Render one clip per subject and label and run the front end on each.
 
@@ -90,10 +91,12 @@ def make_clips(
         Styles and motions.
     motion
         The motion of all clips, whatever the mixture says.
+    labels
+        What each subject does.
     """
     parts = []
     for subject in subject_seeds:
-        for label in range(len(LABELS)):
+        for label in labels:
             style, drawn = mixture.draw(subject, label)
             clip = render_clip(
                 label,
@@ -220,16 +223,18 @@ def rendered(
     cache: Path,
     *,
     frames_every: int = 0,
+    labels: tuple[int, ...] = (),
     workers: int = 1,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Path]:
     """Files of each subject's clips in ``cache``, rendered where they are missing.
 
-    Every ``frames_every``-th subject is rendered with frames; none when 0.
+    Every ``frames_every``-th subject is rendered with frames; none when 0. With ``labels`` given,
+    only those are rendered.
     """
     folder = cache / cache_key(frontend, mixture)
     folder.mkdir(parents=True, exist_ok=True)
-    task = partial(_render_one, frontend, mixture, folder, frames_every)
+    task = partial(_render_one, frontend, mixture, folder, frames_every, labels)
     paths = []
     with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for path in pool.map(task, subjects):
@@ -239,12 +244,22 @@ def rendered(
 
 
 def _render_one(
-    frontend: Frontend, mixture: Mixture, folder: Path, frames_every: int, subject: int
+    frontend: Frontend,
+    mixture: Mixture,
+    folder: Path,
+    frames_every: int,
+    labels: tuple[int, ...],
+    subject: int,
 ) -> Path:
     with_frames = frames_every > 0 and subject % frames_every == 0
-    path = folder / f"{subject}{'-rgb' if with_frames else ''}.npz"
+    only = "".join(f"-{label}" for label in labels)
+    path = folder / f"{subject}{only}{'-rgb' if with_frames else ''}.npz"
     if not path.exists():
-        make_clips([subject], frontend, with_frames=with_frames, mixture=mixture).save(path)
+        chosen = labels or range(len(LABELS))
+        made = make_clips(
+            [subject], frontend, with_frames=with_frames, mixture=mixture, labels=chosen
+        )
+        made.save(path)
     return path
 
 

@@ -41,10 +41,11 @@ def losses_of(
         return _heads_losses(model, data, stage, config)
     if stage.part == "thresholds":
         return _threshold_losses(model, data, stage, config)
-    sizes = np.array([len(clips) for clips in data.whole], float)
+    sets = data.of(stage)
+    sizes = np.array([len(clips) for clips in sets], float)
 
     def losses(rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        clips = data.whole[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
+        clips = sets[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
         batch = draw_batch(clips, model.tokenizer, stage.augmentation, rng).to(config.device)
         plan = draw_plan(batch.counts.shape[1], stage, rng)
         return batch_loss(model, batch, stage, plan, teacher)

@@ -42,6 +42,8 @@ class Stage:
         policy of the gates' thresholds learns, behind a model that was trained before.
     steps
         Batches.
+    extra
+        Whether the scenes' extra subjects are among those trained on.
     learning_rate, warmup, weight_decay, clip_norm
         AdamW with linear warm-up over the share ``warmup`` of the steps and a cosine to 0.
     averaging
@@ -67,8 +69,8 @@ class Stage:
     bfloat16
         Run products in bfloat16; weights, norms and losses stay in float32.
     check_every, patience
-        Steps between looks at people held out; so many looks without gain end the stage. The
-        weights of the lowest loss are kept. 0 never ends a stage early.
+        Steps between looks at people held out; so many looks without a lower loss end the stage,
+        and the weights of the lowest are kept. With 0 nothing is chosen: the last are kept.
     augmentation
         How batches vary.
     spending
@@ -78,6 +80,7 @@ class Stage:
     name: str = "clips"
     part: Part = "whole"
     steps: int = 300
+    extra: bool = False
     learning_rate: float = 2e-3
     warmup: float = 0.05
     weight_decay: float = 0.05
@@ -128,6 +131,9 @@ class Scenes:
         Other subjects, by which early stopping goes; neither trained nor tested on.
     frames_every
         Every so many a subject has frames; most recordings have none.
+    extra_subjects, extra_labels
+        Further subjects, of whom only some gestures are rendered: those that are easily taken for
+        each other.
     mixture
         Styles and motions.
     """
@@ -136,6 +142,8 @@ class Scenes:
     whole_subjects: int = 400
     held_out: int = 6
     frames_every: int = 5
+    extra_subjects: int = 0
+    extra_labels: tuple[str, ...] = ("right hand wave", "arm roll", "other gestures")
     mixture: Mixture = field(default_factory=Mixture)
 
 
@@ -212,13 +220,29 @@ TINY = ModelSpec(
 )
 """A head by convolutions learned faster on the same clips than one with weights for every place."""
 
+HEADS = Augmentation(batch_size=48, n_windows=None, max_active=(20, 30), n_refresh=(6, 8), drop=0.1)
+
 RECIPES = {
     "sttf-tiny": Recipe(
         spec=TINY,
         stages=(
             Stage(name="clips", steps=1500, teach_share=0.1, check_every=250),
             Stage(name="again", steps=1200, learning_rate=1e-3, teach_share=0.1, check_every=200),
+            Stage(name="extra", steps=500, learning_rate=7e-4, extra=True, check_every=100),
+            Stage(
+                name="words and boxes",
+                part="heads",
+                steps=1200,
+                weight_decay=0.1,
+                averaging=0.998,
+                label_weight=0.0,
+                caption_weight=1.0,
+                box_weight=1.0,
+                check_every=400,
+                augmentation=HEADS,
+            ),
         ),
+        scenes=Scenes(extra_subjects=300),
     ),
     "gated": Recipe(
         spec=replace(

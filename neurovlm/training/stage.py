@@ -96,7 +96,9 @@ def run_stage(
     keep: Callable[[dict[str, Any]], None] = lambda checkpoint: None,
     report: Callable[[Progress, dict[str, float] | None], None] = lambda progress, scores: None,
 ) -> Progress:
-    """Train through one stage; the model ends with the best of its averaged weights.
+    """Train through one stage; the model ends with its averaged weights.
+
+    With ``stage.patience`` they are those of the best look, without it those of the last step.
 
     Parameters
     ----------
@@ -139,8 +141,8 @@ def run_stage(
         report(progress, scores)
         if stage.patience and progress.since_best >= stage.patience:
             break
-    if progress.best:
-        model.load_state_dict(progress.best)
+    early = stage.patience > 0 and bool(progress.best)
+    model.load_state_dict(progress.best if early else {**model.state_dict(), **progress.average})
     model.eval()
     return progress
 
