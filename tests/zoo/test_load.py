@@ -85,6 +85,6 @@ def test_shipped_models_load_and_say_what_they_reached():
         assert sum(p.numel() for p in model.parameters()) <= SHIPPED_LIMIT
         assert all(torch.isfinite(p).all() for p in model.parameters())
         assert card.spec.name == name
-        assert card.training["wall_s"] <= 60 * 60
+        assert card.training["processor_s"] <= 2 * 60 * 60  # an hour of two cores
         for score in ("accuracy", "retention", "box_retention", "caption_slots"):
             assert 0 <= card.scores["hard"][score] <= 1.1
