@@ -29,6 +29,7 @@ from neurovlm.core.ops import total_macs
 from neurovlm.counting.ledger import Ledger
 from neurovlm.events.scenes import TEST_SEEDS, render_clip, subject_from_seed
 from neurovlm.pipeline import Pipeline
+from neurovlm.sttf.block import Rows
 from neurovlm.zoo.counts import count_step
 from neurovlm.zoo.model import SttfModel
 
@@ -44,25 +45,24 @@ def tokens(model: SttfModel, rounds: int) -> list[dict[str, Any]]:
     every = torch.arange(n)[None]
     encoder = model.encoder
     with torch.no_grad():
-        memory = encoder.dense(counts, None)
-        valid = torch.ones_like(every, dtype=torch.bool)
-        full, _ = encoder.step(counts, None, every, valid, memory)
+        inputs = (counts, None)
+        memory = encoder.dense(inputs)
+        full, _ = encoder.step(inputs, Rows(every, None), memory)
         error = (full.tokens - memory.tokens).abs().max() / memory.tokens.abs().max()
         assert error <= 1e-5, f"all active differs from dense by {error:.1e}"
         rows = []
         for k in ACTIVE:
-            index = torch.tensor(np.sort(rng.choice(n, k, replace=False)))[None]
-            ok = torch.ones_like(index, dtype=torch.bool)
+            active = Rows(torch.tensor(np.sort(rng.choice(n, k, replace=False)))[None], None)
             with Ledger(model) as sparse_macs:
-                encoder.step(counts, None, index, ok, memory)
+                encoder.step(inputs, active, memory)
             with Ledger(model) as dense_macs:
-                encoder.dense(counts, None)
+                encoder.dense(inputs)
             closed = total_macs(count_step(model.spec, k), "encoder")
             assert sparse_macs.total == closed, (sparse_macs.total, closed)
             times = in_turn(
                 {
-                    "dense": lambda: encoder.dense(counts, None),
-                    "sparse": lambda i=index, o=ok: encoder.step(counts, None, i, o, memory),
+                    "dense": lambda: encoder.dense(inputs),
+                    "sparse": lambda rows=active: encoder.step(inputs, rows, memory),
                 },
                 rounds,
             )
