@@ -275,7 +275,7 @@ def flat(scores: dict[str, Any], prefix: str = "") -> dict[str, float]:
 
 def read_history(model_file: Path) -> list[dict[str, Any]]:
     """Looks of the training beside a model's file, in order; empty where there is no history."""
-    path = model_file.parent / "history.jsonl"
+    path = model_file.with_suffix(".history.jsonl")
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

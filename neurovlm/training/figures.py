@@ -28,7 +28,7 @@ def history(looks: Sequence[dict[str, Any]]) -> Figure:
     Parameters
     ----------
     looks
-        Lines of a ``history.jsonl``.
+        Lines of a model's ``.history.jsonl``.
     """
     figure = style.new_figure(2.8)
     n_before = np.array([_before(looks, k) for k in range(len(looks))])

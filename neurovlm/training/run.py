@@ -33,7 +33,7 @@ from neurovlm.training.stage import (
 from neurovlm.zoo.load import ModelCard, save
 from neurovlm.zoo.model import SttfModel, take_weights
 
-CHECKPOINT, HISTORY = "checkpoint.pt", "history.jsonl"
+CHECKPOINT = "checkpoint.pt"
 
 
 def train(
@@ -78,8 +78,9 @@ def train(
     taken_up = read_checkpoint(config.out / CHECKPOINT) if config.resume else None
     if taken_up is not None and taken_up.get("recipe") != _named(recipe):
         raise UsageError(f"{config.out / CHECKPOINT}: the checkpoint is of another recipe")
+    history = config.out / f"{recipe.spec.name}.history.jsonl"
     if taken_up is None and world.is_first:
-        (config.out / HISTORY).write_text("", encoding="utf-8")
+        history.write_text("", encoding="utf-8")
     if taken_up is not None:
         begin_s -= taken_up["wall_s"]
     spent: list[dict[str, Any]] = [] if taken_up is None else list(taken_up["spent"])
@@ -112,7 +113,7 @@ def train(
 
         def told(progress: Progress, scores: dict[str, float] | None, stage: Stage = stage) -> None:
             if scores is not None and world.is_first:
-                _write_line(config.out / HISTORY, stage, progress, scores)
+                _write_line(history, stage, progress, scores)
             report(stage.name, progress, scores)
 
         parameters = learning(model, stage)

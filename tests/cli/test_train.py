@@ -68,7 +68,7 @@ def test_a_folder_of_recordings_becomes_a_model_and_the_model_is_scored(
     model, card = load(path)
     assert card.spec.labels == ("left", "right")
     assert model.boxes is None
-    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    history = [json.loads(line) for line in (out / "bars.history.jsonl").read_text().splitlines()]
     assert [line["step"] for line in history] == [1, 2]
 
     again = call("train", "--recipe", recipe, "--data", bars, "--out", tmp_path / "2", "--seed", 1)

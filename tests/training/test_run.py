@@ -21,12 +21,13 @@ from neurovlm.training.batch import Augmentation
 from neurovlm.training.data import ClipSet, SparseCounts
 from neurovlm.training.distributed import joined
 from neurovlm.training.recipe import Recipe, RunConfig, Stage
-from neurovlm.training.run import CHECKPOINT, HISTORY, begin_from, train
+from neurovlm.training.run import CHECKPOINT, begin_from, train
 from neurovlm.training.sources import TrainingData
 from neurovlm.zoo.load import load
 from neurovlm.zoo.model import SttfModel
 from neurovlm.zoo.spec import ModelSpec
 
+HISTORY = "sttf-tiny.history.jsonl"
 VARIED = Augmentation(batch_size=4, n_windows=4, max_active=(8, 12), n_refresh=(1, 2))
 CLIPS = Stage(name="clips", steps=4, first_window=1, check_every=2, augmentation=VARIED)
 HEADS = replace(CLIPS, name="heads", part="heads", augmentation=replace(VARIED, n_windows=None))
