@@ -24,7 +24,7 @@ KEYS = {
     "tokens": "grid mean_changed mean_active p95_active mean_refreshed",
     "macs": "dense executed ratio by_stage",
 }
-PREDICTION = {"t_us", "label", "confidence", "caption"}
+PREDICTION = {"t_us", "label", "confidence", "caption", "boxes"}
 DEVICE = {
     *("covers", "not_covered", "scope", "energy_active_mj", "energy_mj", "power_mw"),
     *("latency_ms", "realtime", "fits", "dense_twin", "notes"),

@@ -37,7 +37,7 @@ def test_first_window_is_dense_and_the_rest_respect_the_cap(build, windows):
         assert not output.dense
         n_changed = int(changed.sum())
         assert n_changed <= 9
-        assert len(output.refreshed) == min(max(n_changed, 1), 3)
+        assert len(output.refreshed) == min(max(n_changed // 2, 1), 3)
         assert len(output.active) == n_changed + len(output.refreshed)
         assert not changed[output.refreshed].any()
         assert set(output.refreshed) <= set(output.active)
