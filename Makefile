@@ -30,7 +30,10 @@ test-all: setup
 bench: setup
 	$(BIN)/python -m benchmarks.bench_spiking --full
 	$(BIN)/python -m benchmarks.bench_pipeline
-	$(BIN)/neurovlm evaluate sttf-tiny
+	$(BIN)/neurovlm evaluate sttf-tiny --workers 2
+	$(BIN)/python -m benchmarks.bench_sttf
+	$(BIN)/python -m benchmarks.sttf_ablations
+	$(BIN)/python -m benchmarks.bench_state
 	$(BIN)/python -m benchmarks.bench_mask
 	$(BIN)/python -m benchmarks.bench_estimates
 
