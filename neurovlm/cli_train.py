@@ -74,9 +74,11 @@ def train(
     steps = sum(stage.steps for stage in told.stages)
     with joined(device) as world, _bar(steps, world.is_first) as report:
         if data == "scenes":
-            loaded = scene_data(told, frontend, cache or out / "clips", workers)
+            with world.first_ahead():
+                loaded = scene_data(told, frontend, cache or out / "clips", workers)
         else:
             loaded, told = recorded_data(data, told, frontend, seed)
+        workers = max(1, workers // world.size)
         path = run.train(
             told,
             loaded,

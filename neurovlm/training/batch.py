@@ -96,7 +96,8 @@ class Augmentation:
     Attributes
     ----------
     batch_size, n_windows
-        Clips in a batch and windows of each, cut out at a random start; None: whole clips.
+        Clips in a batch, over all processes that train together, and windows of each, cut out at a
+        random start; None: whole clips.
     max_active, n_refresh
         Ranges, ends included, that each clip's policy limits are drawn from.
     max_shift

@@ -10,9 +10,13 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+
+PATIENCE = timedelta(hours=12)
+"""For the first process, which renders clips before the others read them."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,15 @@ class World:
             distributed.all_reduce(parameter.grad)
             parameter.grad /= self.size
 
+    @contextmanager
+    def first_ahead(self) -> Iterator[None]:
+        """What is inside the first process does before the others begin with it."""
+        if self.size > 1 and not self.is_first:
+            distributed.barrier()
+        yield
+        if self.size > 1 and self.is_first:
+            distributed.barrier()
+
     def any(self, what: bool) -> bool:
         """Whether it is so in any process."""
         if self.size == 1:
@@ -63,7 +76,7 @@ def joined(device: str) -> Iterator[World]:
     if size == 1:
         yield World()
         return
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield World(distributed.get_rank(), size)
     finally:

@@ -35,14 +35,16 @@ SMOOTHING = 0.05
 """Label smoothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Which windows of a batch are special.
 
     Attributes
     ----------
     captions
-        Windows after which the memory is kept: a caption and boxes are asked for.
+        Windows after which a caption and boxes are asked for.
+    boxes
+        Windows after which boxes are asked for, beside those of ``captions``.
     dense
         Windows in which all tokens are computed, whatever changed; the first always is.
     learn
@@ -52,6 +54,7 @@ class Plan:
     """
 
     captions: frozenset[int] = frozenset()
+    boxes: frozenset[int] = frozenset()
     dense: frozenset[int] = frozenset()
     learn: frozenset[int] | None = None
     taught: bool = False
@@ -66,10 +69,13 @@ def draw_plan(n: int, stage: Stage, rng: np.random.Generator) -> Plan:
     all_dense, one_dense = rng.random(2) < (stage.dense_share, stage.part_dense_share)
     learn = rng.random(n) < stage.learn_share
     learn[[middle, n - 1]] = True
+    learning = np.flatnonzero(learn)
+    boxes = rng.choice(learning, min(stage.box_windows, len(learning)), replace=False)
     return Plan(
         captions=frozenset({middle, n - 1}),
+        boxes=frozenset(boxes.tolist()),
         dense=frozenset(range(n) if all_dense else {middle} if one_dense else ()),
-        learn=frozenset(np.flatnonzero(learn).tolist()),
+        learn=frozenset(learning.tolist()),
         taught=bool(rng.random() < stage.teach_share),
     )
 
@@ -95,7 +101,7 @@ class Unrolled(NamedTuple):
 def unroll(model: SttfModel, batch: Batch, plan: Plan) -> Unrolled:
     """Run all windows of a batch, as `SttfModel.step` would one by one.
 
-    The memory is kept after each window of ``plan.captions``.
+    The memory is kept after each window of ``plan.captions`` and ``plan.boxes``.
     """
     state: SttfState | None = None
     observed, memories, n_active = [], {}, []
@@ -106,7 +112,7 @@ def unroll(model: SttfModel, batch: Batch, plan: Plan) -> Unrolled:
         state = encoded.state
         observed.append(model.head.observe(state, batch.score[:, window]))
         n_active.append(encoded.n_active)
-        if window in plan.captions:
+        if window in plan.captions | plan.boxes:
             memories[window] = state.memory
     start = model.head.initial(len(batch.label))
     hidden, _ = model.head.advance(torch.stack(observed, 1), start)
@@ -148,10 +154,11 @@ def batch_loss(
     }
     captions, boxes = [], []
     for window, memory in seen.memories.items():
-        context = model.decoder.context(
-            seen.states[:, window], memory.patches, batch.score[:, window], memory.age
-        )
-        captions.append(words_loss(model, context, batch.words))
+        if window in plan.captions:
+            context = model.decoder.context(
+                seen.states[:, window], memory.patches, batch.score[:, window], memory.age
+            )
+            captions.append(words_loss(model, context, batch.words))
         if batch.boxes is not None and model.boxes is not None:
             boxes.append(boxes_loss(model, memory.patches, batch.boxes[:, window]))
     losses["caption"] = stage.caption_weight * torch.stack(captions).mean()

@@ -7,12 +7,13 @@ import torch
 
 from neurovlm.core.errors import UsageError
 from neurovlm.training.batch import draw_batch
+from neurovlm.training.distributed import World
 from neurovlm.training.heads import head_parameters, heads_loss, look_at_clips, look_at_files
 from neurovlm.training.loop import batch_loss, draw_plan
 from neurovlm.training.read import score_of
 from neurovlm.training.recipe import RunConfig, Stage
 from neurovlm.training.sources import TrainingData
-from neurovlm.training.stage import Check, Losses
+from neurovlm.training.stage import Check, Draws, Losses
 from neurovlm.training.thresholds import threshold_loss, with_fixed_threshold
 from neurovlm.zoo.model import SttfModel
 
@@ -34,36 +35,41 @@ def losses_of(
     data: TrainingData,
     stage: Stage,
     config: RunConfig,
+    world: World,
     teacher: SttfModel | None = None,
 ) -> Losses:
     """What draws a batch of the stage and gives its losses; encodes all clips first for heads."""
     if stage.part == "heads":
-        return _heads_losses(model, data, stage, config)
+        return _heads_losses(model, data, stage, config, world)
     if stage.part == "thresholds":
         return _threshold_losses(model, data, stage, config)
     sets = data.of(stage)
     sizes = np.array([len(clips) for clips in sets], float)
 
-    def losses(rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        clips = sets[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
-        batch = draw_batch(clips, model.tokenizer, stage.augmentation, rng).to(config.device)
-        plan = draw_plan(batch.counts.shape[1], stage, rng)
+    def losses(drawn: Draws) -> dict[str, torch.Tensor]:
+        clips = sets[int(drawn.common.choice(len(sizes), p=sizes / sizes.sum()))]
+        batch = draw_batch(clips, model.tokenizer, stage.augmentation, drawn.own).to(config.device)
+        plan = draw_plan(batch.counts.shape[1], stage, drawn.common)
         return batch_loss(model, batch, stage, plan, teacher)
 
     return losses
 
 
-def _heads_losses(model: SttfModel, data: TrainingData, stage: Stage, config: RunConfig) -> Losses:
-    if data.files is not None:
-        seen = look_at_files(model, data.files(), stage, config.seed, config.workers)
+def _heads_losses(
+    model: SttfModel, data: TrainingData, stage: Stage, config: RunConfig, world: World
+) -> Losses:
+    if data.files:
+        mine = data.files[world.rank :: world.size] or data.files
+        seen = look_at_files(model, mine, stage, config.seed, config.workers)
     else:
         rng = np.random.default_rng([config.seed, 1])
         seen = look_at_clips(model, data.whole[0], stage, rng)
 
-    def losses(rng: np.random.Generator) -> dict[str, torch.Tensor]:
+    def losses(drawn: Draws) -> dict[str, torch.Tensor]:
         n = min(stage.augmentation.batch_size, len(seen))
-        index = torch.from_numpy(rng.choice(len(seen), n, replace=False))
-        return heads_loss(model, seen, index, stage, int(rng.integers(seen.tokens.shape[1])))
+        index = torch.from_numpy(drawn.own.choice(len(seen), n, replace=False))
+        moment = int(drawn.common.integers(seen.tokens.shape[1]))
+        return heads_loss(model, seen, index, stage, moment)
 
     return losses
 
@@ -73,15 +79,15 @@ def _threshold_losses(
 ) -> Losses:
     plain = with_fixed_threshold(model, None).to(config.device)
 
-    def losses(rng: np.random.Generator) -> dict[str, torch.Tensor]:
+    def losses(drawn: Draws) -> dict[str, torch.Tensor]:
         clips = data.whole[0]
-        batch = draw_batch(clips, model.tokenizer, stage.augmentation, rng).to(config.device)
+        batch = draw_batch(clips, model.tokenizer, stage.augmentation, drawn.own).to(config.device)
         return threshold_loss(
             model,
             plain,
             batch,
             stage.spending,
-            float(rng.random()),
+            float(drawn.common.random()),
             first_window=stage.first_window,
             soft=True,
         )

@@ -83,7 +83,9 @@ def read(
     windows = range(clips.n_windows)
     with_boxes = clips.boxes is not None and model.boxes is not None
     looks = set(windows[BOX_EVERY - 1 :: BOX_EVERY]) if with_boxes else set()
-    plan = Plan(frozenset({windows[-1], *looks}), frozenset(windows if dense else ()))
+    plan = Plan(
+        captions=frozenset({windows[-1], *looks}), dense=frozenset(windows if dense else ())
+    )
     columns = zip(
         *(_read_chunk(model, batch, plan, looks) for batch in chunks(model, clips, shuffle)),
         strict=True,

@@ -49,6 +49,8 @@ class Stage:
     averaging
         The weights that are kept are a running mean, whose memory grows to
         ``1 / (1 - averaging)`` steps.
+    box_windows
+        Windows of a batch after which boxes are asked for, beside those of captions.
     first_window
         Labels count from this window on (16 windows of 25 ms: 0.4 s).
     learn_share
@@ -86,6 +88,7 @@ class Stage:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     averaging: float = 0.99
+    box_windows: int = 4
     first_window: int = 16
     learn_share: float = 0.35
     dense_share: float = 0.0
@@ -216,9 +219,10 @@ TINY = ModelSpec(
     head=HeadConfig(kind="conv", channels=24, observed_dim=96),
     decoder=DecoderConfig(dim=64, depth=2, heads=4),
     boxes=BoxConfig(n_classes=3),
-    policy=PolicyConfig(max_active=28),
+    policy=PolicyConfig(max_active=28, cut_interval=None),
 )
-"""A head by convolutions learned faster on the same clips than one with weights for every place."""
+"""A head by convolutions learned faster on the same clips than one with weights for every place; no
+flood of events takes a window above the cap."""
 
 HEADS = Augmentation(batch_size=48, n_windows=None, max_active=(20, 30), n_refresh=(6, 8), drop=0.1)
 
@@ -226,13 +230,29 @@ RECIPES = {
     "sttf-tiny": Recipe(
         spec=TINY,
         stages=(
-            Stage(name="clips", steps=1500, teach_share=0.1, check_every=250),
-            Stage(name="again", steps=1200, learning_rate=1e-3, teach_share=0.1, check_every=200),
-            Stage(name="extra", steps=500, learning_rate=7e-4, extra=True, check_every=100),
+            Stage(
+                name="clips",
+                steps=3000,
+                extra=True,
+                teach_share=0.1,
+                box_weight=0.5,
+                check_every=500,
+            ),
+            Stage(
+                name="whole clips",
+                steps=500,
+                extra=True,
+                learning_rate=7e-4,
+                teach_share=0.1,
+                box_weight=0.5,
+                first_window=24,
+                check_every=250,
+                augmentation=Augmentation(n_windows=None),
+            ),
             Stage(
                 name="words and boxes",
                 part="heads",
-                steps=1200,
+                steps=800,
                 weight_decay=0.1,
                 averaging=0.998,
                 label_weight=0.0,

@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from neurovlm.core.errors import UsageError
@@ -84,8 +83,8 @@ def train(
     if taken_up is not None:
         begin_s -= taken_up["wall_s"]
     spent: list[dict[str, Any]] = [] if taken_up is None else list(taken_up["spent"])
-    for number, stage in enumerate(recipe.stages):
-        rng = np.random.default_rng([config.seed, world.rank, number])
+    for number, planned in enumerate(recipe.stages):
+        stage = _share(planned, world)
         progress, here = Progress(stage=number), None
         if taken_up is not None:
             if number < taken_up["stage"]:
@@ -94,10 +93,10 @@ def train(
             model.load_state_dict(here["start"])
         begun = {name: value.clone() for name, value in model.state_dict().items()}
         before_s = processor_s()
-        losses = losses_of(model, data, stage, config, teacher)
+        losses = losses_of(model, data, stage, config, world, teacher)
         data_s = processor_s() - before_s
         if here is not None:
-            progress = take_up(here, model, rng)
+            progress = take_up(here, model)
 
         def keep(
             values: dict[str, Any], begun: dict[str, Any] = begun, spent: Any = tuple(spent)
@@ -122,7 +121,7 @@ def train(
         progress = run_stage(
             job,
             stage,
-            rng,
+            (config.seed, number),
             progress,
             max_cpu_s=progress.cpu_s + left_s,
             taken_up=here,
@@ -148,6 +147,12 @@ def train(
     }
     card = ModelCard(recipe.spec, detector, config.seed, training)
     return save(model, card, config.out) if world.is_first else config.out
+
+
+def _share(stage: Stage, world: World) -> Stage:
+    """Stage of one process: of each batch, its part."""
+    size = -(-stage.augmentation.batch_size // world.size)
+    return replace(stage, augmentation=replace(stage.augmentation, batch_size=size))
 
 
 def begin_from(model: SttfModel, start: SttfModel) -> list[str]:

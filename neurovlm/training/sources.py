@@ -26,21 +26,21 @@ class TrainingData:
     whole
         Clips of the stages of the whole model: sets with and without frames.
     files
-        Gives the files of all clips, for stages of the heads; None: the clips of ``whole``.
+        Files of all clips, for stages of the heads; none: the clips of ``whole``.
     held_out
         Clips by which early stopping goes.
     extra
-        Gives further clips, for stages that ask for them; None: there are none.
+        Further clips, for stages that ask for them.
     """
 
     whole: tuple[ClipSet, ...]
     held_out: ClipSet
-    files: Callable[[], Sequence[Path]] | None = None
-    extra: Callable[[], ClipSet] | None = None
+    files: Sequence[Path] = ()
+    extra: ClipSet | None = None
 
     def of(self, stage: Stage) -> tuple[ClipSet, ...]:
         """Sets of clips that a stage of the whole model draws from."""
-        return (*self.whole, self.extra()) if stage.extra and self.extra else self.whole
+        return (*self.whole, self.extra) if stage.extra and self.extra else self.whole
 
 
 def scene_data(
@@ -50,10 +50,7 @@ def scene_data(
     workers: int,
     report: Callable[[int], None] = lambda done: None,
 ) -> TrainingData:
-    """Render the recipe's subjects, or find them in ``cache``.
-
-    Those of the stages of the heads are rendered when such a stage starts.
-    """
+    """Render the recipe's subjects, or find them in ``cache``."""
     scenes = recipe.scenes
     held = TRAIN_SEEDS[HELD_OUT_FROM : HELD_OUT_FROM + scenes.held_out]
 
@@ -71,20 +68,12 @@ def scene_data(
             report=report,
         )
 
-    def extra() -> ClipSet:
-        subjects = TRAIN_SEEDS[EXTRA_FROM : EXTRA_FROM + scenes.extra_subjects]
-        labels = tuple(LABELS.index(name) for name in scenes.extra_labels)
-        return ClipSet.join([ClipSet.load(path) for path in files(subjects, 0, labels)])
-
-    first = files(TRAIN_SEEDS[: scenes.whole_subjects], scenes.frames_every)
-    sets = [ClipSet.load(path) for path in first]
+    everyone = files(TRAIN_SEEDS[: scenes.subjects], scenes.frames_every)
+    sets = [ClipSet.load(path) for path in everyone[: scenes.whole_subjects]]
     kinds = [[s for s in sets if (s.frames is not None) == rgb] for rgb in (False, True)]
     held_out = ClipSet.join([ClipSet.load(path) for path in files(held, 0)])
     whole = tuple(ClipSet.join(kind) for kind in kinds if kind)
-    everyone = TRAIN_SEEDS[: scenes.subjects]
-    return TrainingData(
-        whole,
-        held_out,
-        lambda: files(everyone, scenes.frames_every),
-        extra if scenes.extra_subjects else None,
-    )
+    subjects = TRAIN_SEEDS[EXTRA_FROM : EXTRA_FROM + scenes.extra_subjects]
+    labels = tuple(LABELS.index(name) for name in scenes.extra_labels)
+    extra = [ClipSet.load(path) for path in files(subjects, 0, labels)]
+    return TrainingData(whole, held_out, everyone, ClipSet.join(extra) if extra else None)

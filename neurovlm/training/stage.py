@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,12 +24,28 @@ from neurovlm.training.quantise import eight_bit
 from neurovlm.training.recipe import Stage
 from neurovlm.zoo.model import SttfModel
 
-Losses = Callable[[np.random.Generator], dict[str, Tensor]]
+
+class Draws(NamedTuple):
+    """Random numbers of one step.
+
+    Attributes
+    ----------
+    own
+        Differ from process to process: which clips, and how they vary.
+    common
+        The same in all processes: what decides how much work a batch is, so that none waits.
+    """
+
+    own: np.random.Generator
+    common: np.random.Generator
+
+
+Losses = Callable[[Draws], dict[str, Tensor]]
 """Draws a batch and gives its losses by name."""
 Check = Callable[[SttfModel], dict[str, float]]
 """Scores of a model; the first is the one that decides."""
 
-CHECKPOINT_KEYS = ("stage", "step", "cpu_s", "weights", "average", "optimizer", "rng", "torch_rng")
+CHECKPOINT_KEYS = ("stage", "step", "cpu_s", "weights", "average", "optimizer", "torch_rng")
 
 
 @dataclass
@@ -88,7 +104,7 @@ class Job:
 def run_stage(
     job: Job,
     stage: Stage,
-    rng: np.random.Generator,
+    seed: Sequence[int],
     progress: Progress,
     *,
     max_cpu_s: float = math.inf,
@@ -102,8 +118,8 @@ def run_stage(
 
     Parameters
     ----------
-    rng
-        Draws batches; its state goes on where a checkpoint left it.
+    seed
+        Decides, with the number of a step, what is drawn in it.
     progress
         A new one, or that of the checkpoint ``taken_up``.
     max_cpu_s
@@ -128,7 +144,7 @@ def run_stage(
         rate = stage.learning_rate * schedule(progress.step / stage.steps, stage.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        losses = _step(job, stage, optimizer, parameters, rng)
+        losses = _step(job, stage, optimizer, parameters, draws(seed, progress.step, job.world))
         _follow(progress.average, named, stage.averaging, progress.step)
         progress.step += 1
         progress.cpu_s = time.process_time() - start_s
@@ -137,7 +153,7 @@ def run_stage(
         looked = progress.step % stage.check_every == 0 or progress.step == stage.steps
         scores = _look(job, progress) if looked else None
         if looked:
-            keep(checkpoint(model, optimizer, rng, progress))
+            keep(checkpoint(model, optimizer, progress))
         report(progress, scores)
         if stage.patience and progress.since_best >= stage.patience:
             break
@@ -145,6 +161,13 @@ def run_stage(
     model.load_state_dict(progress.best if early else {**model.state_dict(), **progress.average})
     model.eval()
     return progress
+
+
+def draws(seed: Sequence[int], step: int, world: World) -> Draws:
+    """What a process draws from in one step; nothing has to be kept to go on from there."""
+    numbers = [*seed, step]
+    own = np.random.default_rng([*numbers, world.rank + 1])
+    return Draws(own, np.random.default_rng([*numbers, 0]))
 
 
 def _optimizer(stage: Stage, parameters: Sequence[nn.Parameter]) -> torch.optim.AdamW:
@@ -165,14 +188,14 @@ def _step(
     stage: Stage,
     optimizer: torch.optim.Optimizer,
     parameters: list[nn.Parameter],
-    rng: np.random.Generator,
+    drawn: Draws,
 ) -> dict[str, float]:
     device = parameters[0].device.type
     with (
         eight_bit(job.model, on=stage.quantise),
         torch.autocast(device, torch.bfloat16, enabled=stage.bfloat16),
     ):
-        losses = job.losses(rng)
+        losses = job.losses(drawn)
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
     job.world.average(parameters)
@@ -218,7 +241,6 @@ def schedule(done: float, warmup: float) -> float:
 def checkpoint(
     model: SttfModel,
     optimizer: torch.optim.Optimizer,
-    rng: np.random.Generator,
     progress: Progress,
 ) -> dict[str, Any]:
     """All that decides what comes next."""
@@ -226,7 +248,6 @@ def checkpoint(
         **vars(progress),
         "weights": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "rng": rng.bit_generator.state,
         "torch_rng": torch.get_rng_state(),
     }
 
@@ -257,9 +278,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return dict(values)
 
 
-def take_up(values: dict[str, Any], model: SttfModel, rng: np.random.Generator) -> Progress:
+def take_up(values: dict[str, Any], model: SttfModel) -> Progress:
     """Put model and random numbers where a checkpoint left them; give its progress."""
     model.load_state_dict(values["weights"])
-    rng.bit_generator.state = values["rng"]
     torch.set_rng_state(values["torch_rng"])
     return Progress(**{name: values[name] for name in vars(Progress())})

@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from neurovlm.core.errors import InputFileError
 from neurovlm.training.batch import Augmentation, draw_batch
+from neurovlm.training.distributed import World
 from neurovlm.training.loop import batch_loss, draw_plan
 from neurovlm.training.recipe import Stage
 from neurovlm.training.stage import (
     Job,
     Progress,
+    draws,
     read_checkpoint,
     run_stage,
     schedule,
@@ -34,9 +35,9 @@ STAGE = Stage(
 
 
 def job(model, source, stage: Stage = STAGE, check=lambda model: {"accuracy": 0.0}) -> Job:
-    def losses(rng):
-        batch = draw_batch(source, model.tokenizer, stage.augmentation, rng)
-        return batch_loss(model, batch, stage, draw_plan(4, stage, rng))
+    def losses(drawn):
+        batch = draw_batch(source, model.tokenizer, stage.augmentation, drawn.own)
+        return batch_loss(model, batch, stage, draw_plan(4, stage, drawn.common))
 
     return Job(model, list(model.parameters()), losses, check)
 
@@ -51,7 +52,7 @@ def equal(one, other) -> bool:
 
 def run(build, clips, seed: int = 0, stage: Stage = STAGE):
     model = build(seed)
-    last = run_stage(job(model, clips(), stage), stage, np.random.default_rng(seed), Progress())
+    last = run_stage(job(model, clips(), stage), stage, (seed,), Progress())
     return weights(model), last
 
 
@@ -75,14 +76,14 @@ def test_an_interrupted_run_ends_where_it_would_have_ended(build, clips, tmp_pat
         kept.append(tmp_path / f"{len(kept)}.pt")
 
     whole = build()
-    run_stage(job(whole, clips(), stage), stage, np.random.default_rng(0), Progress(), keep=keep)
+    run_stage(job(whole, clips(), stage), stage, (0,), Progress(), keep=keep)
     assert len(kept) == 2
     torch.manual_seed(99)  # what comes before does not matter
-    model, rng = build(5), np.random.default_rng(77)
+    model = build(5)
     values = read_checkpoint(kept[0])
-    progress = take_up(values, model, rng)
+    progress = take_up(values, model)
     assert progress.step == 2
-    run_stage(job(model, clips(), stage), stage, rng, progress, taken_up=values)
+    run_stage(job(model, clips(), stage), stage, (0,), progress, taken_up=values)
     assert equal(weights(model), weights(whole))
 
 
@@ -95,7 +96,7 @@ def test_the_best_look_is_kept_and_patience_ends_the_stage(build, clips):
 
     stage = replace(STAGE, steps=6, check_every=1, patience=2)
     model = build()
-    last = run_stage(job(model, clips(), stage, check), stage, np.random.default_rng(0), Progress())
+    last = run_stage(job(model, clips(), stage, check), stage, (0,), Progress())
     assert last.step == 4  # two looks after the second brought nothing
     assert equal(weights(model), looked[1])
 
@@ -106,7 +107,7 @@ def test_steps_lower_the_loss(build, clips):
     run_stage(
         job(model, clips(), stage),
         stage,
-        np.random.default_rng(0),
+        (0,),
         Progress(),
         report=lambda progress, scores: told.append(dict(progress.losses)),
     )
@@ -116,8 +117,7 @@ def test_steps_lower_the_loss(build, clips):
 
 def test_time_ends_a_stage(build, clips):
     model = build()
-    rng = np.random.default_rng(0)
-    last = run_stage(job(model, clips()), STAGE, rng, Progress(), max_cpu_s=0.0)
+    last = run_stage(job(model, clips()), STAGE, (0,), Progress(), max_cpu_s=0.0)
     assert last.step == 0
 
 
@@ -125,7 +125,7 @@ def test_weights_outside_the_list_stay(build, clips):
     model = build()
     before = copy.deepcopy(model)
     only = replace(job(model, clips()), parameters=list(model.head.parameters()))
-    run_stage(only, STAGE, np.random.default_rng(0), Progress())
+    run_stage(only, STAGE, (0,), Progress())
     assert equal(before.encoder.state_dict(), model.encoder.state_dict())
     assert not equal(before.head.state_dict(), model.head.state_dict())
 
@@ -147,5 +147,13 @@ def test_a_damaged_checkpoint_is_named(tmp_path, content):
 
 def test_a_checkpoint_that_lacks_something_says_what(tmp_path):
     write_checkpoint({"step": 3, "weights": nn.Linear(1, 1).state_dict()}, tmp_path / "a.pt")
-    with pytest.raises(InputFileError, match=r"lacks average, cpu_s, optimizer, rng"):
+    with pytest.raises(InputFileError, match=r"lacks average, cpu_s, optimizer, stage, torch_rng"):
         read_checkpoint(tmp_path / "a.pt")
+
+
+def test_processes_draw_apart_and_agree_on_the_work():
+    first, second = (draws((3, 1), 7, World(rank, 2)) for rank in range(2))
+    assert first.own.random() != second.own.random()
+    assert first.common.random() == second.common.random()
+    later = draws((3, 1), 8, World(0, 2))
+    assert later.own.random() != draws((3, 1), 7, World(0, 2)).own.random()
