@@ -42,7 +42,9 @@ def train(
         str, typer.Option("--detector", help="Change detector: hand or learned.")
     ] = "hand",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of products.")] = 1,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that render.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes that render, or see recordings.")
+    ] = 1,
     minutes: Annotated[
         float | None, typer.Option("--minutes", help="Stop after this much processor time.")
     ] = None,
@@ -72,12 +74,12 @@ def train(
     first, larger = (None if name is None else load(name)[0] for name in (start, teacher))
     frontend = Frontend.build(config, detector=cast("Any", detector), window_ms=told.spec.window_ms)
     steps = sum(stage.steps for stage in told.stages)
-    with joined(device) as world, _bar(steps, world.is_first) as report:
+    with joined(device) as world, _bar(steps, world.is_first) as (seen, report):
         if data == "scenes":
             with world.first_ahead():
-                loaded = scene_data(told, frontend, cache or out / "clips", workers)
+                loaded = scene_data(told, frontend, cache or out / "clips", workers, seen)
         else:
-            loaded, told = recorded_data(data, told, frontend, seed)
+            loaded, told = recorded_data(data, told, frontend, seed, workers, seen)
         workers = max(1, workers // world.size)
         path = run.train(
             told,
@@ -96,19 +98,22 @@ def train(
 
 
 @contextmanager
-def _bar(n_steps: int, shown: bool) -> Iterator[Callable[..., None]]:
-    """Progress on stderr, on a terminal only: steps, and accuracy at the last look."""
+def _bar(n_steps: int, shown: bool) -> Iterator[tuple[Callable[[int], None], Callable[..., None]]]:
+    """Progress on stderr, on a terminal only: clips seen; steps, and accuracy at the last look."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
-        task = bar.add_task("clips", total=n_steps)
+        task = bar.add_task("front end", total=n_steps)
+
+        def seen(done: int) -> None:
+            bar.update(task, description=f"front end: {done} done")
 
         def report(name: str, progress: Any, scores: dict[str, float] | None) -> None:
             told = "" if scores is None else f", held out {scores['held_out_accuracy']:.1%}"
             losses = ", ".join(f"{k} {v:.3f}" for k, v in progress.losses.items())
             bar.update(task, advance=1, description=f"{name} {progress.step}: {losses}{told}")
 
-        yield report
+        yield seen, report
 
 
 @contextmanager
@@ -172,7 +177,7 @@ def _scored(
 
     if data != "scenes":
         frontend = Frontend.build(card.detector, window_ms=card.spec.window_ms)
-        clips = recorded_clips(data, frontend)
+        clips = recorded_clips(data, frontend, how[2])
         scores, sparse, _ = compare(model, clips)
         return {"recordings": scores}, {"recordings": confusion(sparse, len(card.spec.labels))}
     seeds, subjects, workers, report = how

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neurovlm.events.datasets import LabelledSet, Sample, streams
+from neurovlm.events.datasets import LabelledSet, streams
 from neurovlm.events.scenes.caption import LABELS
 from neurovlm.events.scenes.clip import SceneClip, clip_seed, render_clip
 from neurovlm.events.scenes.subject import subject_from_seed
@@ -146,6 +147,16 @@ def see(
     return counts, changed, score
 
 
+class Take(NamedTuple):
+    """A recording to be seen once; ``mixed_in``: label and events of another, or None."""
+
+    stream: EventStream
+    label: int
+    group: int
+    mixed_in: tuple[int, EventStream] | None
+    seed: tuple[int, ...]
+
+
 def labelled_clips(
     labelled: LabelledSet,
     frontend: Frontend,
@@ -154,6 +165,8 @@ def labelled_clips(
     variants: int = 0,
     vary: Callable[[EventStream, np.random.Generator], EventStream] | None = None,
     mixed: float = 0.0,
+    workers: int = 1,
+    report: Callable[[int], None] = lambda done: None,
 ) -> ClipSet:
     """Clips of recordings, each as it is or in ``variants`` varied forms.
 
@@ -165,55 +178,83 @@ def labelled_clips(
     mixed
         Share of the varied forms into which a part of another recording is mixed
         (`neurovlm.training.mix`), label by label.
+    workers
+        Processes that vary and see; what comes out does not depend on their number.
+    report
+        Called with the number of clips seen so far.
     """
-    names = {name: k for k, name in enumerate(sorted(labelled.groups))}
-    rng = np.random.default_rng(seed)
+    takes = _takes(labelled, seed, variants if vary is not None else 1, mixed)
     parts = []
-    for sample, stream in zip(labelled.samples, streams(labelled.samples), strict=True):
-        if vary is None:
-            parts.append(_recorded(stream, sample, frontend, names))
-            continue
-        for _ in range(variants):
-            form, other, share = _varied(stream, vary, rng), sample, 0.0
-            if rng.random() < mixed:
-                other = labelled.samples[int(rng.integers(len(labelled.samples)))]
-                form, share = MIX(form, _varied(other.read(), vary, rng), rng)
-            parts.append(_recorded(form, sample, frontend, names, (other.label, share)))
+    for part in _in_order(partial(_seen, frontend, vary), takes, workers):
+        parts.append(part)
+        report(len(parts))
     return ClipSet.join(parts)
+
+
+def _takes(labelled: LabelledSet, seed: int, variants: int, mixed: float) -> Iterator[Take]:
+    names = {name: k for k, name in enumerate(sorted(labelled.groups))}
+    for k, (sample, stream) in enumerate(
+        zip(labelled.samples, streams(labelled.samples), strict=True)
+    ):
+        rng = np.random.default_rng([seed, k])
+        for variant in range(variants):
+            other = labelled.samples[int(rng.integers(len(labelled.samples)))]
+            mixed_in = (other.label, other.read()) if rng.random() < mixed else None
+            yield Take(stream, sample.label, names[sample.group], mixed_in, (seed, k, variant))
+
+
+def _in_order(
+    task: Callable[[Take], ClipSet], takes: Iterator[Take], workers: int
+) -> Iterator[ClipSet]:
+    """Map over processes; no more than a few takes of each are in memory."""
+    if workers == 1:
+        yield from map(task, takes)
+        return
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting: deque[Future[ClipSet]] = deque()
+        for take in takes:
+            waiting.append(pool.submit(task, take))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        for each in waiting:
+            yield each.result()
 
 
 MIX = Mix()
 
 
-def _varied(
-    stream: EventStream,
-    vary: Callable[[EventStream, np.random.Generator], EventStream],
-    rng: np.random.Generator,
-) -> EventStream:
-    form = vary(stream, rng)
-    return form if len(form) else stream
-
-
-def _recorded(
-    stream: EventStream,
-    sample: Sample,
+def _seen(
     frontend: Frontend,
-    names: dict[str, int],
-    mixed: tuple[int, float] | None = None,
+    vary: Callable[[EventStream, np.random.Generator], EventStream] | None,
+    take: Take,
 ) -> ClipSet:
-    counts, changed, score = see(stream, frontend)
+    rng, share = np.random.default_rng(take.seed), 0.0
+    form, other = _varied(take.stream, vary, rng), take.label
+    if take.mixed_in is not None:
+        other, stream = take.mixed_in
+        form, share = MIX(form, _varied(stream, vary, rng), rng)
+    counts, changed, score = see(form, frontend)
     return ClipSet(
         counts=(SparseCounts.from_dense(counts),),
         changed=changed[None],
         score=score[None],
         frames=None,
         slots=({},),
-        label=np.array([sample.label]),
+        label=np.array([take.label]),
         length=np.array([len(counts)]),
-        group=np.array([names[sample.group]]),
-        other=None if mixed is None else np.array([mixed[0]]),
-        share=None if mixed is None else np.array([mixed[1]], np.float32),
+        group=np.array([take.group]),
+        other=None if vary is None else np.array([other]),
+        share=None if vary is None else np.array([share], np.float32),
     )
+
+
+def _varied(
+    stream: EventStream,
+    vary: Callable[[EventStream, np.random.Generator], EventStream] | None,
+    rng: np.random.Generator,
+) -> EventStream:
+    form = stream if vary is None else vary(stream, rng)
+    return form if len(form) else stream
 
 
 def rendered(

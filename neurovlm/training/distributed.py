@@ -41,11 +41,12 @@ class World:
         """Replace gradients by their mean over the processes; no gradient counts as zero."""
         if self.size == 1:
             return
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            distributed.all_reduce(parameter.grad)
-            parameter.grad /= self.size
+        learned = list(parameters)
+        gradients = (torch.zeros_like(p) if p.grad is None else p.grad for p in learned)
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(flat)  # one message: hundreds of small ones took a tenth of a step
+        for parameter, mean in zip(learned, flat.split([p.numel() for p in learned]), strict=True):
+            parameter.grad = (mean / self.size).view_as(parameter)
 
     @contextmanager
     def first_ahead(self) -> Iterator[None]:

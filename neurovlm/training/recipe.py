@@ -88,7 +88,7 @@ class Stage:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     averaging: float = 0.99
-    box_windows: int = 4
+    box_windows: int = 2
     first_window: int = 16
     learn_share: float = 0.35
     dense_share: float = 0.0
@@ -232,21 +232,21 @@ RECIPES = {
         stages=(
             Stage(
                 name="clips",
-                steps=3000,
+                steps=2800,
                 extra=True,
-                teach_share=0.1,
+                teach_share=0.06,
                 box_weight=0.5,
-                check_every=500,
+                check_every=400,
             ),
             Stage(
                 name="whole clips",
-                steps=500,
+                steps=450,
                 extra=True,
                 learning_rate=7e-4,
-                teach_share=0.1,
+                teach_share=0.06,
                 box_weight=0.5,
                 first_window=24,
-                check_every=250,
+                check_every=225,
                 augmentation=Augmentation(n_windows=None),
             ),
             Stage(

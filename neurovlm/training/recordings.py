@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,12 @@ HELD_OUT = 5
 
 
 def recorded_data(
-    name: str, recipe: Recipe, frontend: Frontend, seed: int
+    name: str,
+    recipe: Recipe,
+    frontend: Frontend,
+    seed: int,
+    workers: int = 1,
+    report: Callable[[int], None] = lambda done: None,
 ) -> tuple[TrainingData, Recipe]:
     """Clips of ``nmnist:PATH``, ``dvs128:FOLDER`` or a folder, and the recipe for their labels.
 
@@ -54,8 +60,11 @@ def recorded_data(
         variants=recipe.variants,
         vary=VARIATIONS[recipe.vary or suits],
         mixed=recipe.mixed,
+        workers=workers,
+        report=report,
     )
-    data = TrainingData((clips,), labelled_clips(held, frontend))
+    held_out = labelled_clips(held, frontend, workers=workers)
+    data = TrainingData((clips,), held_out)
     return data, replace(recipe, spec=spec, stages=stages)
 
 
@@ -68,7 +77,7 @@ def _sets(name: str, seed: int) -> tuple[LabelledSet, LabelledSet, str]:
     return train, held, "digits" if kind == "nmnist" else "event-ssm"
 
 
-def recorded_clips(name: str, frontend: Frontend) -> ClipSet:
+def recorded_clips(name: str, frontend: Frontend, workers: int = 1) -> ClipSet:
     """Clips to score a model on: DVS128 Gesture's test persons, or all of another set.
 
     Raises
@@ -77,10 +86,9 @@ def recorded_clips(name: str, frontend: Frontend) -> ClipSet:
     """
     kind, path = _kind(name)
     if kind == "dvs128":
-        return labelled_clips(dvs128_gesture(path, "test"), frontend)
-    return labelled_clips(
-        nmnist(path, "test") if kind == "nmnist" else labelled_folder(path), frontend
-    )
+        return labelled_clips(dvs128_gesture(path, "test"), frontend, workers=workers)
+    labelled = nmnist(path, "test") if kind == "nmnist" else labelled_folder(path)
+    return labelled_clips(labelled, frontend, workers=workers)
 
 
 def _kind(name: str) -> tuple[str, Path]:
