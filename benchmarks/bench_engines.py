@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from benchmarks.common import machine, ratio, seconds_of, show, take_turns
 from neurovlm.sttf.block import Rows
 from neurovlm.sttf.config import EncoderConfig
 from neurovlm.sttf.engine import Engine, Segment
+from neurovlm.sttf.engine.engine import Kind
+from neurovlm.sttf.engine.linear import Precision
 from neurovlm.sttf.memory import TokenMemory
 from neurovlm.sttf.vit import SparseViT
 
@@ -37,7 +39,7 @@ PIXELS = 16 * 16 * 3
 N_ACTIVE = 31
 GROUP = 3
 STEPS = 8
-KINDS = [
+KINDS: list[tuple[Precision, Kind]] = [
     ("fp32", "torch"),
     ("bf16", "torch"),
     ("int8", "torch"),
@@ -114,7 +116,7 @@ def windows(shape: Shape, n: int, seed: int = 1) -> list[Window]:
 def plain_dense(vit: SparseViT, pixels: Tensor, fused: bool) -> Tensor:
     """The dense step as one would write it in torch."""
     x = vit.embed((pixels,))
-    x = torch.cat([vit.embed.prefix.expand(len(x), -1, -1), x], dim=1)
+    x = torch.cat([cast("Tensor", vit.embed.prefix).expand(len(x), -1, -1), x], dim=1)
     b, r, d = x.shape
     for block in vit.layers:
         qkv = block.qkv(block.norm1(x)).view(b, r, 3, block.heads, d // block.heads)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def rates(workloads: list[Workload], device: str, rounds: int) -> dict[str, Any]
         for run in workloads[:N_REPORTS]:
             estimate(run, device, samples=SAMPLES)
 
-    calls = {
+    calls: dict[str, Callable[[], Any]] = {
         "points": partial(estimate_many, workloads, device),
         "intervals": partial(estimate_many, few, device, samples=SAMPLES),
         "reports": reports,

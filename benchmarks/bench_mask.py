@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     console = Console(width=150)
-    frontends = {name: Frontend.build(detector=name) for name in DETECTORS}
+    frontends: dict[str, Frontend] = {name: Frontend.build(detector=name) for name in DETECTORS}
     figures: dict[str, Any] = {
         "machine": machine(("numpy", "numba")),
         "target": TARGET,

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def tokens(model: SttfModel, rounds: int) -> list[dict[str, Any]]:
             assert sparse_macs.total == closed, (sparse_macs.total, closed)
             times = in_turn(
                 {
-                    "dense": lambda: encoder.dense(inputs),
-                    "sparse": lambda rows=active: encoder.step(inputs, rows, memory),
+                    "dense": partial(encoder.dense, inputs),
+                    "sparse": partial(encoder.step, inputs, active, memory),
                 },
                 rounds,
             )

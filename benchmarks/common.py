@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
+
+K = TypeVar("K")
 
 
 def in_turn(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
@@ -22,9 +24,9 @@ def in_turn(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]
     return {name: statistics.median(each) for name, each in take_turns(clocked, rounds).items()}
 
 
-def take_turns(work: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def take_turns(work: Mapping[K, Callable[[], float]], rounds: int) -> dict[K, list[float]]:
     """What each call returns in every round; in a round each is called once, in this order."""
-    values: dict[str, list[float]] = {name: [] for name in work}
+    values: dict[K, list[float]] = {name: [] for name in work}
     for _ in range(rounds):
         for name, call in work.items():
             values[name].append(call())

@@ -74,7 +74,7 @@ def known(number: Sourced | None) -> float:
 def run_of(row: EdgeRow) -> Run | None:
     """Return what a row measured, or nothing where it is no Jetson's or lacks a number."""
     name, precision = device_of(row), precision_of(row)
-    if name not in (*AMPERE, *VOLTA) or precision not in WEIGHT_BYTES:
+    if name not in (*AMPERE, *VOLTA) or not isinstance(precision, str):
         return None
     notes = facts(row)
     if notes.get("scenario") == "Offline" and row.batch is None:

@@ -5,6 +5,8 @@ Batch norms and parallel branches are folded into convolutions, as at inference.
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.published_parts import (
     Blocks,
     Part,
@@ -53,14 +55,23 @@ def _nf_block(name: str, before: int, side: int, n_in: int, n_out: int, times: i
     groups = mid // 128
     stride = before // side
     sites, sites_before = side**2, before**2
-    grouped = {"groups": groups, "times": times}
     return total(
         visit(ENCODER, f"{name}.activation1", sites_before * n_in, times=times),
         conv(ENCODER, f"{name}.reduce", square(before), n_in, mid, 1, times=times),
         visit(ENCODER, f"{name}.activation2", sites_before * mid, times=times),
-        conv(ENCODER, f"{name}.space1", square(side), mid, mid, 3, stride=stride, **grouped),
+        conv(
+            ENCODER,
+            f"{name}.space1",
+            square(side),
+            mid,
+            mid,
+            3,
+            stride=stride,
+            groups=groups,
+            times=times,
+        ),
         visit(ENCODER, f"{name}.activation3", sites * mid, times=2 * times),
-        conv(ENCODER, f"{name}.space2", square(side), mid, mid, 3, **grouped),
+        conv(ENCODER, f"{name}.space2", square(side), mid, mid, 3, groups=groups, times=times),
         conv(ENCODER, f"{name}.expand", square(side), mid, n_out, 1, times=times),
         _squeeze(name, sites, n_out, n_out // 2, times),
         visit(ENCODER, f"{name}.residual", sites * n_out, operands=2, times=times),
@@ -116,7 +127,7 @@ def mobileclip_image(depths: tuple[int, ...], widths: tuple[int, ...], side: int
     return total(*parts)
 
 
-def _activated(name: str, side: int, n_in: int, n_out: int, kernel: int, **how: int) -> Part:
+def _activated(name: str, side: int, n_in: int, n_out: int, kernel: int, **how: Any) -> Part:
     part = conv(ENCODER, name, square(side), n_in, n_out, kernel, **how)
     return part + visit(ENCODER, f"{name}.activation", side**2 * n_out)
 

@@ -25,7 +25,7 @@ def scene_at(rate_hz: float, duration_s: float) -> EventStream:
     t_us = (s.t - s.t[0]) * (period_us / s.duration_us)
     repeats = max(1, round(duration_s * 1e6 / period_us))
     t = np.concatenate([t_us + k * period_us for k in range(repeats)]).astype(np.int64)
-    x, y, p = (np.tile(values, repeats) for values in (s.x, s.y, s.p))
+    x, y, p = np.tile(s.x, repeats), np.tile(s.y, repeats), np.tile(s.p, repeats)
     return EventStream(t, x, y, p, s.sensor)
 
 

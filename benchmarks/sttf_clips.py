@@ -44,8 +44,8 @@ def batches_of_subjects(
 def masked(clips: ClipSet, mask: str) -> ClipSet:
     """The same clips with another source of what changed."""
     if mask == "event count":
-        score = np.stack([_patch_counts(each.dense()) for each in clips.counts])
-        score = score.clip(max=255).astype(np.uint8)
+        events = np.stack([_patch_counts(each.dense()) for each in clips.counts])
+        score = events.clip(max=255).astype(np.uint8)
         return replace(clips, changed=score >= MIN_EVENTS, score=score)
     if mask == "truth":
         assert clips.truth is not None

@@ -50,13 +50,15 @@ def kept(model: SttfModel, sets: list[ClipSet], style: str) -> dict[str, Any]:
     """Sparse beside dense over all seeds."""
     sparse = [read(model, clips) for clips in sets]
     dense = [read(model, clips, dense=True) for clips in sets]
-    right = [np.concatenate([each.right for each in readings]) for readings in (sparse, dense)]
-    ratio, low, high = ratio_interval(*right)
+    right, right_dense = (
+        np.concatenate([each.right for each in readings]) for readings in (sparse, dense)
+    )
+    ratio, low, high = ratio_interval(right, right_dense)
     row: dict[str, Any] = {
         "style": style,
-        "clips": len(right[0]),
-        "sparse": float(right[0].mean()),
-        "dense": float(right[1].mean()),
+        "clips": len(right),
+        "sparse": float(right.mean()),
+        "dense": float(right_dense.mean()),
         "dense, lowest seed": min(each.accuracy for each in dense),
         "kept": ratio,
         "95% from": low,
