@@ -10,6 +10,7 @@ from neurovlm.events.scenes import LABELS, TEST_SEEDS, TRAIN_SEEDS
 from neurovlm.events.stream import EventStream
 from neurovlm.frontend.detect import Frontend
 from neurovlm.frontend.detector import DetectorConfig
+from neurovlm.training.augment import DropEvents
 from neurovlm.training.clips import (
     HARD,
     NATURAL,
@@ -104,6 +105,31 @@ def test_mixed_recordings_keep_both_labels_and_their_shares(frontend):
         same = np.array_equal(mixed.counts[k].dense(), plain.counts[k].dense())
         # a part of a recording may come back into itself
         assert same or not unmixed[k]
+
+
+def test_processes_change_nothing(frontend):
+    samples = tuple(
+        Sample(str(k), lambda k=k: stream(0.2, k), label=k, group=f"person {k}") for k in range(2)
+    )
+    labelled, seen = LabelledSet("made up", ("a", "b"), samples, None), []
+    one, two = (
+        labelled_clips(
+            labelled,
+            frontend,
+            variants=5,
+            vary=DropEvents(0.3),
+            mixed=0.5,
+            workers=workers,
+            report=seen.append,
+        )
+        for workers in (1, 2)
+    )
+    assert seen == 2 * list(range(1, 11))
+    assert len({counts.cell.tobytes() for counts in one.counts}) == 10  # no two are varied alike
+    for mine, theirs in zip(one.counts, two.counts, strict=True):
+        np.testing.assert_array_equal(mine.cell, theirs.cell)
+    np.testing.assert_array_equal(one.share, two.share)
+    np.testing.assert_array_equal(one.other, two.other)
 
 
 def test_another_detector_or_mixture_has_another_folder(frontend):
