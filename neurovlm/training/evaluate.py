@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -122,6 +122,17 @@ def compare(model: SttfModel, clips: ClipSet) -> tuple[dict[str, float], Reading
     return scores, sparse, dense
 
 
+class _Features(NamedTuple):
+    """What the linear controls read of clips, see `neurovlm.training.controls`."""
+
+    control_counts: NDArray[np.float64]
+    control_image: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, clips: ClipSet) -> _Features:
+        return cls(count_features(clips), image_features(clips))
+
+
 @dataclass(frozen=True, eq=False)
 class _Scored:
     """One style in one performance of the test subjects.
@@ -134,17 +145,21 @@ class _Scored:
         bool ``(2, n)``, whether the label is right, of the sparse model and of its dense twin.
     table
         Confusion of the sparse model.
+    label, features
+        What the linear controls read, in hard scenes.
     """
 
     scores: dict[str, float]
     right: NDArray[np.bool_]
     table: NDArray[np.float64]
+    label: NDArray[np.int64]
+    features: _Features | None
 
 
 def _score_style(
-    model: SttfModel, card: ModelCard, n_subjects: int, n_linear: int, task: tuple[str, int]
+    model: SttfModel, card: ModelCard, n_subjects: int, task: tuple[str, int]
 ) -> _Scored:
-    """Sparse beside dense, and with the masks of an oracle; controls for hard scenes."""
+    """Sparse beside dense, and with the masks of an oracle; hard scenes shuffled too."""
     style, seed = task
     frontend = Frontend.build(card.detector, window_ms=card.spec.window_ms)
     clips = make_clips(
@@ -158,24 +173,32 @@ def _score_style(
     assert clips.truth is not None
     oracle = replace(clips, changed=clips.truth, score=np.maximum(clips.score, clips.truth))
     scores["accuracy_oracle_masks"] = read(model, oracle).accuracy
+    features = None
     if style == "hard":
-        scores |= _control_scores(model, frontend, clips, n_linear, seed)
+        shuffled = read(model, clips, shuffle=np.random.default_rng(seed))
+        scores["control_shuffled"] = shuffled.accuracy
+        features = _Features.of(clips)
     right = np.stack([sparse.right, dense.right])
-    return _Scored(scores, right, confusion(sparse, len(card.spec.labels)))
+    table = confusion(sparse, len(card.spec.labels))
+    return _Scored(scores, right, table, clips.label, features)
 
 
-def _control_scores(
-    model: SttfModel, frontend: Frontend, clips: ClipSet, n_train: int, seed: int
-) -> dict[str, float]:
-    """What linear classifiers make of the same clips, and the model of shuffled windows."""
+def _linear_controls(card: ModelCard, n_train: int) -> tuple[LinearControl, LinearControl]:
+    """Linear classifiers on the features of subjects trained on, hard scenes."""
+    frontend = Frontend.build(card.detector, window_ms=card.spec.window_ms)
     train = make_clips(TRAIN_SEEDS[:n_train], frontend, with_frames=False)
-    counts = LinearControl.fit(count_features(train), train.label)
-    images = LinearControl.fit(image_features(train), train.label)
-    shuffled = read(model, clips, shuffle=np.random.default_rng(seed))
-    return {
-        "control_counts": counts.accuracy(count_features(clips), clips.label),
-        "control_image": images.accuracy(image_features(clips), clips.label),
-        "control_shuffled": shuffled.accuracy,
+    on_counts, on_images = (LinearControl.fit(each, train.label) for each in _Features.of(train))
+    return on_counts, on_images
+
+
+def _with_controls(
+    scored: _Scored, controls: tuple[LinearControl, LinearControl]
+) -> dict[str, float]:
+    if scored.features is None:
+        return scored.scores
+    named = zip(_Features._fields, controls, scored.features, strict=True)
+    return scored.scores | {
+        name: control.accuracy(features, scored.label) for name, control, features in named
     }
 
 
@@ -236,7 +259,8 @@ def evaluate(
     """
     tasks = [(style, seed) for style in STYLES for seed in range(seeds)]
     calls: list[Callable[[], Any]] = [
-        *(partial(_score_style, model, card, n_subjects, n_linear, task) for task in tasks),
+        partial(_linear_controls, card, n_linear),
+        *(partial(_score_style, model, card, n_subjects, task) for task in tasks),
         *(partial(_trained_accuracy, model, card, n_subjects, style) for style in STYLES),
         *(partial(_active_by_motion, model, card, n_motion, style) for style in STYLES),
     ]
@@ -245,12 +269,13 @@ def evaluate(
         for done, _ in enumerate(as_completed(running), 1):
             report(done, len(running))
     found = iter([each.result() for each in running])
+    controls = next(found)
     runs = {task: next(found) for task in tasks}
     scores: dict[str, Any] = {"test_subjects": n_subjects, "seeds": seeds}
     tables = {}
     for style in STYLES:
         mine = [runs[style, seed] for seed in range(seeds)]
-        by_seed = [each.scores for each in mine]
+        by_seed = [_with_controls(each, controls) for each in mine]
         means = {name: float(np.mean([one[name] for one in by_seed])) for name in by_seed[0]}
         kept = retention(*np.concatenate([each.right for each in mine], axis=1))
         means["retention"], means["retention_low"], means["retention_high"] = kept
