@@ -57,6 +57,10 @@ class Seen:
     def __len__(self) -> int:
         return len(self.label)
 
+    def take(self, index: Tensor, device: str = "cpu") -> Seen:
+        """Clips at ``index``, on a device."""
+        return Seen(*(getattr(self, f.name)[index].to(device) for f in fields(self)))
+
     @classmethod
     def join(cls, parts: Sequence[Seen]) -> Seen:
         """All clips of ``parts``; captions are padded to the longest."""
@@ -143,41 +147,51 @@ def head_parameters(model: SttfModel, stage: Stage) -> list[torch.nn.Parameter]:
 
 
 def heads_loss(
-    model: SttfModel, seen: Seen, index: Tensor, stage: Stage, moment: int
+    model: SttfModel,
+    seen: Seen,
+    stage: Stage,
+    moment: int,
+    rng: np.random.Generator,
 ) -> dict[str, Tensor]:
-    """Weighted losses by name on the clips at ``index``, captions and boxes at ``moment``."""
+    """Weighted losses by name on all clips of ``seen``, captions and boxes at ``moment``."""
     with torch.set_grad_enabled(stage.label_weight > 0):
-        states = _states(model, seen.sketch[index].float(), seen.tokens.shape[2], stage)
-    tokens = seen.tokens[index, moment].float()
+        states = _states(model, seen.sketch.float(), seen.tokens.shape[2], stage, rng)
+    tokens = seen.tokens[:, moment].float()
     window = caption_windows(states.shape[1])[moment]
     context = model.decoder.context(
-        states[:, window], tokens, seen.score[index, moment], seen.age[index, moment]
+        states[:, window], tokens, seen.score[:, moment], seen.age[:, moment]
     )
-    losses = {"caption": stage.caption_weight * words_loss(model, context, seen.words[index])}
+    losses = {"caption": stage.caption_weight * words_loss(model, context, seen.words)}
     if stage.label_weight:
-        losses["label"] = stage.label_weight * _label_loss(model, states, seen, index, stage)
+        losses["label"] = stage.label_weight * _label_loss(model, states, seen, stage)
     if model.boxes is not None:
-        losses["boxes"] = stage.box_weight * boxes_loss(model, tokens, seen.boxes[index, moment])
+        losses["boxes"] = stage.box_weight * boxes_loss(model, tokens, seen.boxes[:, moment])
     return losses
 
 
-def _states(model: SttfModel, sketch: Tensor, n_tokens: int, stage: Stage) -> Tensor:
+def _states(
+    model: SttfModel, sketch: Tensor, n_tokens: int, stage: Stage, rng: np.random.Generator
+) -> Tensor:
     """Recurrent state ``(n, T, state_dim)``, some of the tokens and of the state unseen."""
     head = model.head
     sketch = sketch.unflatten(-1, (n_tokens, -1))
-    sketch = sketch * functional.dropout(torch.ones(*sketch.shape[:3], 1), stage.token_dropout)
+    sketch = sketch * _dropout((*sketch.shape[:3], 1), stage.token_dropout, rng).to(sketch)
     observed = head.norm(head.readout.place(sketch.flatten(2)))
     states, _ = head.advance(observed, head.initial(len(sketch)))
-    return functional.dropout(states, stage.state_dropout)
+    return states * _dropout(states.shape, stage.state_dropout, rng).to(states)
 
 
-def _label_loss(
-    model: SttfModel, states: Tensor, seen: Seen, index: Tensor, stage: Stage
-) -> Tensor:
+def _dropout(shape: Sequence[int], share: float, rng: np.random.Generator) -> Tensor:
+    """Factors: 0 for about ``share`` of them, and for the others what keeps the mean at 1."""
+    kept = rng.random(tuple(shape), dtype=np.float32) >= share
+    return torch.from_numpy(kept.astype(np.float32) / (1 - share))
+
+
+def _label_loss(model: SttfModel, states: Tensor, seen: Seen, stage: Stage) -> Tensor:
     first = min(stage.first_window, states.shape[1] - 1)
     logits = model.head.label(states[:, first:]).flatten(0, 1)
     label, other, share = (
-        each[index, None].expand(-1, states.shape[1] - first).flatten()
+        each[:, None].expand(-1, states.shape[1] - first).flatten()
         for each in (seen.label, seen.other, seen.share)
     )
     missed = labels_entropy(logits, label, other, share).sum()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 
@@ -58,18 +60,19 @@ def losses_of(
 def _heads_losses(
     model: SttfModel, data: TrainingData, stage: Stage, config: RunConfig, world: World
 ) -> Losses:
+    still = copy.deepcopy(model).cpu()
     if data.files:
         mine = data.files[world.rank :: world.size] or data.files
-        seen = look_at_files(model, mine, stage, config.seed, config.workers)
+        seen = look_at_files(still, mine, stage, config.seed, config.workers)
     else:
         rng = np.random.default_rng([config.seed, 1])
-        seen = look_at_clips(model, data.whole[0], stage, rng)
+        seen = look_at_clips(still, data.whole[0], stage, rng)
 
     def losses(drawn: Draws) -> dict[str, torch.Tensor]:
         n = min(stage.augmentation.batch_size, len(seen))
         index = torch.from_numpy(drawn.own.choice(len(seen), n, replace=False))
         moment = int(drawn.common.integers(seen.tokens.shape[1]))
-        return heads_loss(model, seen, index, stage, moment)
+        return heads_loss(model, seen.take(index, config.device), stage, moment, drawn.own)
 
     return losses
 

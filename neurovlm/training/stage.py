@@ -45,7 +45,7 @@ Losses = Callable[[Draws], dict[str, Tensor]]
 Check = Callable[[SttfModel], dict[str, float]]
 """Scores of a model; the first is the one that decides."""
 
-CHECKPOINT_KEYS = ("stage", "step", "cpu_s", "weights", "average", "optimizer", "torch_rng")
+CHECKPOINT_KEYS = ("stage", "step", "cpu_s", "weights", "average", "optimizer")
 
 
 @dataclass
@@ -248,7 +248,6 @@ def checkpoint(
         **vars(progress),
         "weights": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "torch_rng": torch.get_rng_state(),
     }
 
 
@@ -279,7 +278,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def take_up(values: dict[str, Any], model: SttfModel) -> Progress:
-    """Put model and random numbers where a checkpoint left them; give its progress."""
+    """Put the model where a checkpoint left it; give its progress."""
     model.load_state_dict(values["weights"])
-    torch.set_rng_state(values["torch_rng"])
     return Progress(**{name: values[name] for name in vars(Progress())})

@@ -156,7 +156,9 @@ def test_every_target_is_a_score():
         report=lambda *told: done.append(told),
     )
     assert set(TARGETS) <= set(flat(scores))
-    n_parts = 1 + 2 + 2 + 2  # the linear controls; per style a seed, the subjects trained on, motion
+    n_parts = (
+        1 + 2 + 2 + 2
+    )  # the linear controls; per style a seed, the subjects trained on, motion
     assert done == [(k, n_parts) for k in range(1, n_parts + 1)]
     for table in tables.values():
         np.testing.assert_allclose(table.sum(1), 1)
