@@ -100,7 +100,7 @@ class DecoderBlock(nn.Module):
             value = torch.cat([past[1], value], dim=2)
         logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         n_past = key.shape[2] - length
-        future = torch.ones(length, key.shape[2], dtype=torch.bool).triu(n_past + 1)
+        future = torch.ones_like(logits[0, 0], dtype=torch.bool).triu(n_past + 1)
         weights = logits.masked_fill(future, -torch.inf).softmax(-1)
         mixed = (weights @ value).transpose(1, 2).reshape(n_streams, length, dim)
         return self.proj(mixed), key, value

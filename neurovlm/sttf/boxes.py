@@ -188,7 +188,7 @@ def assign(boxes: Tensor, classes: Tensor, n_classes: int, grid: PatchGrid) -> B
         For boxes of other shape, partly NaN or turned inside out, and classes out of range.
     """
     _check_boxes(boxes, classes, n_classes)
-    centres = patch_centres(grid).to(boxes)
+    centres = patch_centres(grid, boxes.device).to(boxes)
     low, high = boxes[:, :, None, :2], boxes[:, :, None, 2:]
     ltrb = torch.cat([centres - low, high - centres], -1)  # (B, K, N, 4)
     away = (centres - (low + high) / 2).abs().amax(-1)
@@ -310,14 +310,14 @@ def iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]
 
 def to_boxes(ltrb: Tensor, grid: PatchGrid) -> Tensor:
     """Corners x0, y0, x1, y1 of distances ``(B, N, C, 4)``; an empty box has no extent."""
-    centres = patch_centres(grid).to(ltrb)[:, None]
+    centres = patch_centres(grid, ltrb.device).to(ltrb)[:, None]
     low, high = centres - ltrb[..., :2], centres + ltrb[..., 2:]
     return torch.cat([low, torch.maximum(low, high)], -1)
 
 
-def patch_centres(grid: PatchGrid) -> Tensor:
+def patch_centres(grid: PatchGrid, device: torch.device | None = None) -> Tensor:
     """Centres x, y of the patches in grid pixels, ``(N, 2)``."""
-    axis = (torch.arange(grid.side) + 0.5) * grid.patch
+    axis = (torch.arange(grid.side, device=device) + 0.5) * grid.patch
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return torch.stack([x.flatten(), y.flatten()], -1)
 

@@ -158,9 +158,10 @@ class LabelHead(nn.Module):
 
     def initial(self, n_streams: int) -> HeadState:
         """State before the first window."""
-        c = self.config
+        c, device = self.config, self.label.weight.device
         return HeadState(
-            torch.zeros(n_streams, c.taps[-1], c.observed_dim), torch.zeros(n_streams, c.state_dim)
+            torch.zeros(n_streams, c.taps[-1], c.observed_dim, device=device),
+            torch.zeros(n_streams, c.state_dim, device=device),
         )
 
     def observe(self, state: SttfState, score: Tensor) -> Tensor:

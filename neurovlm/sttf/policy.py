@@ -122,10 +122,12 @@ class PolicyState(NamedTuple):
     since_dense: Tensor
 
     @classmethod
-    def initial(cls, n_streams: int, n_patches: int) -> PolicyState:
+    def initial(
+        cls, n_streams: int, n_patches: int, device: torch.device | None = None
+    ) -> PolicyState:
         """State before the first window."""
-        nothing = torch.zeros(n_streams, n_patches, dtype=torch.int64)
-        return cls(nothing, nothing + NEVER, torch.zeros(n_streams, dtype=torch.int64))
+        nothing = torch.zeros(n_streams, n_patches, dtype=torch.int64, device=device)
+        return cls(nothing, nothing + NEVER, nothing[:, 0].clone())
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +221,7 @@ def select(
         Cap and refresh of each stream; those of ``config`` by default.
     """
     owed = state.evidence
-    cap, most = _limits(limits, config, len(owed))
+    cap, most = _limits(limits, config, owed)
     slots = _refresh_slots(owed, most, config)
     n_uncertain = 0 if risk is None else config.n_uncertain
     is_changed = (owed > 0) & (_rank(owed) < cap - slots - n_uncertain)
@@ -261,11 +263,10 @@ def served_whole(state: PolicyState, which: Tensor) -> PolicyState:
     )
 
 
-def _limits(limits: Limits | None, config: PolicyConfig, n_streams: int) -> tuple[Tensor, Tensor]:
+def _limits(limits: Limits | None, config: PolicyConfig, owed: Tensor) -> tuple[Tensor, Tensor]:
     if limits is None:
-        limits = Limits(
-            torch.full((n_streams,), config.max_active), torch.full((n_streams,), config.n_refresh)
-        )
+        each = torch.ones(len(owed), dtype=torch.int64, device=owed.device)
+        limits = Limits(config.max_active * each, config.n_refresh * each)
     return limits.max_active[:, None], limits.n_refresh[:, None]
 
 

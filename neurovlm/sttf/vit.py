@@ -377,7 +377,7 @@ def _mean(values: Tensor, valid: Tensor | None) -> Tensor:
 
 def _older(memory: TokenMemory, active: Rows) -> TokenMemory:
     """Every patch one window older and exposed to the active ones; those are fresh."""
-    n_active = _n_valid(active).to(memory.age.device)[:, None]
+    n_active = _n_valid(active)[:, None]
     zero = torch.zeros_like(active.index)[..., None]
 
     def renewed(values: Tensor) -> Tensor:
@@ -390,7 +390,9 @@ def _older(memory: TokenMemory, active: Rows) -> TokenMemory:
 
 def _n_valid(rows: Rows) -> Tensor:
     n_streams, k = rows.index.shape
-    return torch.full((n_streams,), k) if rows.valid is None else rows.valid.sum(-1)
+    if rows.valid is not None:
+        return rows.valid.sum(-1)
+    return torch.full((n_streams,), k, device=rows.index.device)
 
 
 def _minus_infinity_where(mask: Tensor) -> Tensor:

@@ -101,11 +101,11 @@ def _threshold_losses(
 CHECKED_BUDGETS = (0.0, 0.3, 0.6)
 
 
-def _threshold_score(model: SttfModel, data: TrainingData, stage: Stage, device: str) -> float:
+def _threshold_score(model: SttfModel, data: TrainingData, stage: Stage) -> float:
     """Minus the loss of hard gates on people held out, mean over `CHECKED_BUDGETS`."""
-    plain = with_fixed_threshold(model, None).to(device)
+    plain = with_fixed_threshold(model, None)
     rng = np.random.default_rng(0)
-    batch = draw_batch(data.held_out, model.tokenizer, stage.augmentation, rng).to(device)
+    batch = draw_batch(data.held_out, model.tokenizer, stage.augmentation, rng)
     with torch.no_grad():
         losses = [
             threshold_loss(
@@ -122,7 +122,7 @@ def _threshold_score(model: SttfModel, data: TrainingData, stage: Stage, device:
     return -float(np.mean([float(sum(each.values())) for each in losses]))
 
 
-def check_of(data: TrainingData, stage: Stage, device: str) -> Check:
+def check_of(data: TrainingData, stage: Stage) -> Check:
     """What scores a model on people held out, and on as many clips trained on."""
     trained = data.whole[0][: len(data.held_out)]
 
@@ -130,7 +130,7 @@ def check_of(data: TrainingData, stage: Stage, device: str) -> Check:
         held, train = score_of(model, data.held_out), score_of(model, trained)
         score = -held[1]  # a share of a few dozen clips is too coarse to choose by
         if stage.part == "thresholds":
-            score = _threshold_score(model, data, stage, device)
+            score = _threshold_score(model, data, stage)
         return {
             "held_out_score": score,
             "held_out_accuracy": held[0],

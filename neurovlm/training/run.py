@@ -116,7 +116,7 @@ def train(
             report(stage.name, progress, scores)
 
         parameters = learning(model, stage)
-        job = Job(model, parameters, losses, check_of(data, stage, config.device), world)
+        job = Job(model, parameters, losses, check_of(data, stage), world)
         left_s = config.max_cpu_s - (processor_s() - started_s)
         progress = run_stage(
             job,

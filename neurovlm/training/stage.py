@@ -43,7 +43,7 @@ class Draws(NamedTuple):
 Losses = Callable[[Draws], dict[str, Tensor]]
 """Draws a batch and gives its losses by name."""
 Check = Callable[[SttfModel], dict[str, float]]
-"""Scores of a model; the first is the one that decides."""
+"""Scores of a model on the CPU; the first is the one that decides."""
 
 CHECKPOINT_KEYS = ("stage", "step", "cpu_s", "weights", "average", "optimizer")
 
@@ -215,7 +215,7 @@ def _follow(
 
 def _look(job: Job, progress: Progress) -> dict[str, float]:
     """Score the averaged weights and keep them where they are the best so far."""
-    averaged = copy.deepcopy(job.model)
+    averaged = copy.deepcopy(job.model).cpu()
     averaged.load_state_dict({**averaged.state_dict(), **progress.average})
     scores = job.check(averaged.eval())
     first = next(iter(scores.values()))
@@ -267,7 +267,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         When there is none, or it is damaged.
     """
     try:
-        values = torch.load(path, weights_only=True)
+        values = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
         raise InputFileError(f"{path}: cannot read the checkpoint: {reason}") from error
@@ -280,4 +280,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def take_up(values: dict[str, Any], model: SttfModel) -> Progress:
     """Put the model where a checkpoint left it; give its progress."""
     model.load_state_dict(values["weights"])
-    return Progress(**{name: values[name] for name in vars(Progress())})
+    progress = Progress(**{name: values[name] for name in vars(Progress())})
+    own = dict(model.named_parameters())
+    progress.average = {k: v.to(own[k].device) for k, v in progress.average.items()}
+    return progress

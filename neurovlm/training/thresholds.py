@@ -103,14 +103,16 @@ def watch(
     """
     n_streams, n_labels = len(batch.label), len(model.spec.labels)
     head = model.head.initial(n_streams)
-    probabilities = torch.full((n_streams, n_labels), 1 / n_labels)
+    probabilities = torch.full((n_streams, n_labels), 1 / n_labels, device=batch.label.device)
     state: SttfState | None = None
     readout, logits, rows, active = [], [], [], []
     for window in range(batch.counts.shape[1]):
         counts, score = batch.counts[:, window], batch.score[:, window]
         steering = model.steering(counts, probabilities)
         if steering is not None:
-            given = steering.budget if budget is None else torch.full((n_streams,), budget)
+            given = (
+                steering.budget if budget is None else torch.full_like(probabilities[:, 0], budget)
+            )
             steering = dataclasses.replace(steering, budget=given, temperature=temperature)
         encoded = encode_window(
             model.encoder,

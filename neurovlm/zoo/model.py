@@ -235,7 +235,7 @@ class SttfModel(nn.Module):
             thresholds=self.thresholds,
             events=counts[:, :2].sum(dim=(1, 2, 3), dtype=torch.int64),
             doubt=doubt,
-            budget=torch.full((len(counts),), self.spec.policy.budget),
+            budget=torch.full_like(doubt, self.spec.policy.budget),
         )
 
     def _read(
