@@ -121,7 +121,10 @@ def encode_window(
     if state is not None:
         _check_state(encoder, state, len(changed))
     steering = Steering() if steering is None else steering
-    before = PolicyState.initial(*changed.shape, changed.device) if state is None else state.policy
+    if state is None:
+        before = PolicyState.initial(len(changed), changed.shape[1], changed.device)
+    else:
+        before = state.policy
     wide, owed = notice(changed, score, before, policy)
     everywhere = torch.ones(len(changed), dtype=torch.bool, device=changed.device)
     cut = everywhere if state is None or dense else asks_dense(wide, owed, policy)

@@ -110,9 +110,9 @@ def watch(
         counts, score = batch.counts[:, window], batch.score[:, window]
         steering = model.steering(counts, probabilities)
         if steering is not None:
-            given = (
-                steering.budget if budget is None else torch.full_like(probabilities[:, 0], budget)
-            )
+            given = steering.budget
+            if budget is not None:
+                given = torch.full_like(probabilities[:, 0], budget)
             steering = dataclasses.replace(steering, budget=given, temperature=temperature)
         encoded = encode_window(
             model.encoder,
