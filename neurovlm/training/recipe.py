@@ -252,7 +252,7 @@ RECIPES = {
             Stage(
                 name="words and boxes",
                 part="heads",
-                steps=2400,
+                steps=1600,
                 weight_decay=0.1,
                 averaging=0.998,
                 label_weight=0.0,
