@@ -77,6 +77,8 @@ def joined(device: str) -> Iterator[World]:
     if size == 1:
         yield World()
         return
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield World(distributed.get_rank(), size)

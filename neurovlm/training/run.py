@@ -72,6 +72,8 @@ def train(
             f"stage {recipe.stages[0].name}: it trains a part behind a model that was trained "
             "before; name one to begin from (--start)"
         )
+    if teacher is not None:
+        teacher = teacher.to(config.device)
     world.share(model.state_dict().values())
     config.out.mkdir(parents=True, exist_ok=True)
     taken_up = read_checkpoint(config.out / CHECKPOINT) if config.resume else None
