@@ -219,7 +219,7 @@ TINY = ModelSpec(
     head=HeadConfig(kind="conv", channels=24, observed_dim=96),
     decoder=DecoderConfig(dim=64, depth=2, heads=4),
     boxes=BoxConfig(n_classes=3),
-    policy=PolicyConfig(max_active=28, n_refresh=6, cut_interval=None),
+    policy=PolicyConfig(max_active=28, n_refresh=4, cut_interval=None),
 )
 """A head by convolutions learned faster on the same clips than one with weights for every place; no
 flood of events takes a window above the cap."""
