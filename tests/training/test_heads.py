@@ -101,3 +101,17 @@ def test_captions_are_asked_for_at_two_thirds_and_at_the_end(n, expected):
 
 def _rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def test_what_is_hidden_in_a_step_follows_from_its_own_numbers_alone(build, clips):
+    model, stage = build(), replace(STAGE, token_dropout=0.3, state_dropout=0.3)
+    seen = look_at_clips(model, clips(n=4), STAGE, _rng())
+
+    def label_loss(seed: int) -> float:
+        losses = heads_loss(model, seen, stage, 1, np.random.default_rng(seed))
+        return float(losses["label"].detach())
+
+    first = label_loss(5)
+    torch.rand(7)
+    assert label_loss(5) == first
+    assert label_loss(6) != first
