@@ -1,6 +1,6 @@
 """Thresholds chosen by a policy against the best fixed one, on accuracy over MACs.
 
-    python -m benchmarks.sttf_policy [--seeds 3] [--subjects 20] [--steps 150] [--json FILE]
+    python -m benchmarks.sttf_policy [--seeds 3] [--subjects 20] [--steps 400] [--json FILE]
 
 Behind the frozen model a policy is fitted on training subjects, once per seed. Fixed thresholds are
 swept over the same test clips of subjects never seen. At each of three budgets the policy's
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--model", default="sttf-tiny")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--subjects", type=int, default=20)
-    parser.add_argument("--training-subjects", type=int, default=16)
+    parser.add_argument("--training-subjects", type=int, default=32)
     parser.add_argument("--steps", type=int, default=RECIPES["gated"].stages[0].steps)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
